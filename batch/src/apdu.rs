@@ -81,7 +81,7 @@ impl<'a> CommandApdu<'a> {
     pub fn new(cla: u8, ins: u8, p1: u8, p2: u8, data: &'a [u8]) -> Self {
         let form = match data.len() {
             0..=SHORT_DATA_MAX => Form::Short,
-            0..=EXTENDED_DATA_MAX => Form::Extended,
+            256..=EXTENDED_DATA_MAX => Form::Extended,
             _ => Form::Direct,
         };
         CommandApdu { cla, ins, p1, p2, data, le: None, form }

@@ -338,13 +338,22 @@ mod tests {
         };
         assert_eq!(change(16, &[0, 0, 0, 3]).reason, Reason::RecoveryNumber);
         assert_eq!(change(16, &[0, 0, 0, 5]).reason, Reason::CommandCut);
-        assert_eq!(change(20, &[0xFF, 0xF8]).reason, Reason::RecoveryCut);
         assert_eq!(change(20, &[0, 31]), Fault { offset: 20, reason: Reason::RecoveryLength });
         assert_eq!(change(22 + 8, &[0, 0, 0, 1]), Fault { offset: 30, reason: Reason::RecoveryNumber });
         assert_eq!(change(22 + 4, &[0, 0, 0, 9]), Fault { offset: 22, reason: Reason::RecoveryOffset });
         let first = 22 + 4 * 8;
         assert_eq!(change(first, &[0, 0, 0, 3]), Fault { offset: 58, reason: Reason::CommandForm });
         assert_eq!(change(first, &[0xFF; 4]), Fault { offset: 54, reason: Reason::CommandCut });
+    }
+
+    #[test]
+    fn recovery_information_longer_than_the_file_is_a_fault() {
+        let mut builder = BatchBuilder::new();
+        builder.recovery_point().push(&CommandApdu::new(0x80, 0xE2, 0, 0, &[1])).expect("fits");
+        let mut file = builder.finish().expect("a batch");
+        file[20..22].copy_from_slice(&[0, 64]);
+        reseal(&mut file);
+        assert_eq!(Batch::parse(&file).err(), Some(Fault { offset: 20, reason: Reason::RecoveryCut }));
     }
 
     #[test]
