@@ -45,14 +45,18 @@
 //! status word is the number its two bytes make, the first high (0x9000).
 
 pub mod abi;
+mod answer;
 mod apdu;
+mod client;
 mod layout;
 pub mod number;
 mod request;
 pub mod text;
 mod value;
 
+pub use answer::{CardStatus, Outcome, UnknownValue, VersionInfo};
 pub use apdu::Apdu;
+pub use client::{Client, ClientError, ControlFile, Descriptor, Event, Readiness, Ticket};
 pub use layout::{FieldLayout, Layout, Structure, WrongSize};
 pub use request::{Operation, Request, RequestError, Selector, StartRequest, accepted};
 pub use value::{CardState, FailureFormat, OperationKind, OperationState, life_cycle_name};

@@ -66,7 +66,7 @@ wire_enum! {
     OperationState {
         /// the card answered, and where the operation asks for success, with success
         Done = 1 / "done",
-        /// the card said no, or did not answer (`result` tells which)
+        /// the card said no, or did not answer ("result" tells which)
         Failed = 2 / "failed",
     }
 }
