@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aid;
 pub mod apdu;
 pub mod build;
 pub mod fault;
