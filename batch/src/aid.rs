@@ -66,8 +66,10 @@ impl FromStr for Aid {
     fn from_str(text: &str) -> Result<Self, AidError> {
         let digits = text.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<u32>>>();
         let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or(AidError::Hex)?;
-        let bytes: Vec<u8> =
-            digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair.iter().fold(0, |a, d| a << 4 | d)).ok()).collect();
+        let bytes: Vec<u8> = digits
+            .chunks_exact(2)
+            .filter_map(|pair| u8::try_from(pair.iter().fold(0, |a, d| a << 4 | d)).ok())
+            .collect();
         Aid::new(&bytes)
     }
 }

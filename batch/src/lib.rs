@@ -6,7 +6,8 @@
 //! * [`apdu`]: command APDUs as borrowed views, in the short, the extended and the direct-reference form;
 //! * [`status`]: status words and their meaning;
 //! * [`format`]: the layout of the file; [`parse`]: views of a batch without copying; [`build`]: making one;
-//! * [`fault`]: what can be wrong with a batch, with the offset and the reason.
+//! * [`fault`]: what can be wrong with a batch, with the offset and the reason;
+//! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader.
 //!
 //! # Contract
 //!
@@ -24,6 +25,7 @@ pub mod apdu;
 pub mod build;
 pub mod fault;
 pub mod format;
+pub mod load_file;
 pub mod parse;
 pub mod status;
 
@@ -31,5 +33,6 @@ pub use apdu::{ApduError, CommandApdu, Form};
 pub use build::{BatchBuilder, BuildError};
 pub use fault::{Fault, Reason};
 pub use format::{BODY_OFFSET, Header, RecoveryPoint};
+pub use load_file::{CapFault, CapReason, LoadFile};
 pub use parse::{Batch, Command};
 pub use status::StatusWord;
