@@ -1,1 +1,29 @@
-//! Under construction.
+//! The medium of an emulated secure memory card.
+
+mod entry;
+mod error;
+mod extent;
+mod file;
+mod frame;
+mod holders;
+mod io;
+mod journal;
+mod layout;
+mod medium;
+mod ram;
+mod record;
+mod space;
+mod stats;
+mod store;
+mod superblock;
+
+pub use error::FlashError;
+pub use extent::Extent;
+pub use file::MappedFile;
+pub use holders::Holder;
+pub use layout::{MAX_SIZE, MIN_SIZE, PAGE};
+pub use medium::Medium;
+pub use ram::RamMedium;
+pub use record::{Changes, Key, Record};
+pub use stats::{Durability, Stats};
+pub use store::{CreateOptions, Store};

@@ -1,0 +1,69 @@
+//! What a medium can do, and what the store may rely on.
+
+use std::io;
+
+/// A byte-addressed medium of fixed size with a write barrier.
+///
+/// All offsets are bytes from the start of the image.
+///
+/// # Contract
+///
+/// * [`bytes`](Medium::bytes) shows the effect of every [`write`](Medium::write) that returned `Ok`, at once.
+/// * When [`barrier`](Medium::barrier) returns `Ok`, every write that returned `Ok` before it survives a loss of power.
+/// * Until then a loss of power may leave any part of any write done or undone, as the failure model in the crate
+///   documentation says. The same holds for a write or barrier that returned an error.
+/// * A write of bytes equal to those that stand there changes nothing, even if power is lost during it.
+pub trait Medium {
+    /// Size of the medium in bytes. Constant for the life of the value.
+    fn len(&self) -> u64;
+
+    /// Whether the medium has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole content, [`len`](Medium::len) bytes.
+    fn bytes(&self) -> &[u8];
+
+    /// Writes all of `data` at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// The host's error; any part of `data` may then have been written. A range beyond the end is
+    /// `InvalidInput`, and nothing was written.
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Returns when everything written before is durable.
+    ///
+    /// # Errors
+    ///
+    /// The host's error; any part of what was written since the last successful barrier may then be lost, and a
+    /// later barrier does not bring it back.
+    fn barrier(&mut self) -> io::Result<()>;
+}
+
+impl<M: Medium + ?Sized> Medium for Box<M> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        (**self).bytes()
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write(offset, data)
+    }
+
+    fn barrier(&mut self) -> io::Result<()> {
+        (**self).barrier()
+    }
+}
+
+/// The error of a write that would leave the medium.
+pub(crate) fn beyond_the_end(offset: u64, length: usize, size: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("write of {length} bytes at offset {offset} passes the end of the medium at {size}"),
+    )
+}

@@ -1,0 +1,311 @@
+//! The store: records and extents over a medium.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
+
+use crate::entry;
+use crate::error::FlashError;
+use crate::extent::Extent;
+use crate::io::Io;
+use crate::journal::Journal;
+use crate::layout::{Half, Layout, PAGE, index};
+use crate::medium::Medium;
+use crate::record::{Changes, Key, Record};
+use crate::space::Space;
+use crate::stats::{Durability, Stats};
+use crate::superblock::{self, Superblock};
+
+/// What a new image is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CreateOptions {
+    /// Bytes of the image, [`MIN_SIZE`](crate::MIN_SIZE) to [`MAX_SIZE`](crate::MAX_SIZE); rounded up to whole pages.
+    pub size: u64,
+    /// What tells this card from every other, chosen by the caller.
+    pub identity: [u8; 16],
+}
+
+/// Records under keys, and extents of the data area, on a medium that may lose its power at any moment.
+///
+/// The promises are in the [crate documentation](crate).
+pub struct Store<M: Medium> {
+    io: Io<M>,
+    identity: [u8; 16],
+    journal: Journal,
+    records: BTreeMap<Key, Record>,
+    /// Bytes that a snapshot of `records` takes.
+    live: u64,
+    space: Space,
+    /// Extents were written since the last barrier.
+    unflushed: bool,
+    mute: bool,
+}
+
+impl<M: Medium> Store<M> {
+    /// Makes an empty card image on a blank medium.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Size`], [`FlashError::Unequal`] and [`FlashError::NotBlank`] before anything is written;
+    /// [`FlashError::Medium`] if the medium fails: such an image must be removed, not opened.
+    pub fn format(medium: M, options: &CreateOptions) -> Result<Self, FlashError> {
+        Self::format_with(medium, Layout::for_size(options.size)?, options.identity)
+    }
+
+    pub(crate) fn format_with(medium: M, layout: Layout, identity: [u8; 16]) -> Result<Self, FlashError> {
+        if medium.len() != layout.size() {
+            return Err(FlashError::Unequal { actual: medium.len(), wanted: layout.size() });
+        }
+        let managed = medium.bytes().get(..index(layout.data_start())).unwrap_or_default();
+        if let Some(offset) = managed.iter().position(|&byte| byte != 0) {
+            return Err(FlashError::NotBlank { offset: offset as u64 });
+        }
+        let mut io = Io::new(medium);
+        let journal = Journal::create(layout, &mut io)?;
+        let page = Superblock { layout, identity }.encode();
+        for offset in superblock::PLACES {
+            io.write(offset, &page)?;
+        }
+        io.barrier()?;
+        Ok(Self::assemble(io, identity, layout, journal))
+    }
+
+    /// Opens an image: finds the state after the last commit, and makes sure that it is durable.
+    ///
+    /// Takes time in proportion to the journal, not to the image, and changes no byte.
+    ///
+    /// # Errors
+    ///
+    /// One for each way an image can be wrong, see [`FlashError`].
+    pub fn open(medium: M) -> Result<Self, FlashError> {
+        let Superblock { layout, identity } = Superblock::read(medium.bytes())?;
+        let (journal, records) = Journal::load(medium.bytes(), layout)?;
+        let mut store = Self::assemble(Io::new(medium), identity, layout, journal);
+        for extent in records.values().filter_map(|record| record.extent) {
+            store
+                .space
+                .adopt(extent)
+                .map_err(|reason| FlashError::Journal { offset: layout.start_of(Half::First), reason })?;
+        }
+        store.live = records.values().map(entry::put_size).sum();
+        store.records = records;
+        store.io.barrier()?;
+        Ok(store)
+    }
+
+    fn assemble(io: Io<M>, identity: [u8; 16], layout: Layout, journal: Journal) -> Self {
+        let space = Space::new(layout.data_pages());
+        Self { io, identity, journal, records: BTreeMap::new(), live: 0, space, unflushed: false, mute: false }
+    }
+
+    /// The identity chosen when the image was made.
+    pub fn identity(&self) -> [u8; 16] {
+        self.identity
+    }
+
+    /// What stands under a key.
+    pub fn get(&self, key: Key) -> Option<&Record> {
+        self.records.get(&key)
+    }
+
+    /// The records of a range of keys, ascending. A range that ends before it starts is empty.
+    pub fn range(&self, range: impl RangeBounds<Key>) -> impl Iterator<Item = (Key, &Record)> {
+        let start = match range.start_bound() {
+            Bound::Included(key) => Some(key.0),
+            Bound::Excluded(key) => key.0.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(key) => Some(key.0),
+            Bound::Excluded(key) => key.0.checked_sub(1),
+            Bound::Unbounded => Some(u32::MAX),
+        };
+        let bounds = start.zip(end).filter(|(start, end)| start <= end);
+        let found = bounds.map(|(start, end)| self.records.range(Key(start)..=Key(end)));
+        found.into_iter().flatten().map(|(&key, record)| (key, record))
+    }
+
+    /// Reserves at least `bytes` bytes, contiguous, in whole pages, at least one.
+    ///
+    /// The reservation lives in memory: it ends when a commit refers to the extent, when it is
+    /// [released](Store::release), or with the store. The content is whatever stood there before.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Full`] if no free run is long enough; [`FlashError::Mute`].
+    pub fn reserve(&mut self, bytes: u64) -> Result<Extent, FlashError> {
+        self.speak()?;
+        let count = u32::try_from(bytes.div_ceil(PAGE).max(1)).ok();
+        let extent = count.and_then(|count| self.space.reserve(count));
+        extent.ok_or_else(|| FlashError::Full { asked: bytes, largest: self.space.largest_free() })
+    }
+
+    /// Gives back a reservation. Without effect on an extent that a committed record refers to.
+    pub fn release(&mut self, extent: Extent) {
+        self.space.release(extent);
+    }
+
+    /// Writes into an extent. Durable, and ordered before, the next commit.
+    ///
+    /// What a committed record relies on must not be written over: this write is not atomic. Writing further into a
+    /// committed extent is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::DeadExtent`] and [`FlashError::Bounds`] before anything is written; [`FlashError::Medium`], after
+    /// which the store is mute; [`FlashError::Mute`].
+    pub fn write(&mut self, extent: Extent, offset: u64, data: &[u8]) -> Result<(), FlashError> {
+        self.speak()?;
+        if !self.space.is_live(extent) {
+            return Err(FlashError::DeadExtent { address: extent.address() });
+        }
+        let (length, capacity) = (data.len() as u64, extent.capacity());
+        if offset.checked_add(length).is_none_or(|end| end > capacity) {
+            return Err(FlashError::Bounds { offset, length, capacity });
+        }
+        self.unflushed = true;
+        let written = self.io.write(extent.address() + offset, data);
+        self.mute_on_error(written)
+    }
+
+    /// The content of an extent, its whole capacity, in place. Empty for an extent that is not in use.
+    pub fn bytes(&self, extent: Extent) -> &[u8] {
+        if !self.space.is_live(extent) {
+            return &[];
+        }
+        let start = extent.address();
+        self.io.medium.bytes().get(index(start)..index(start + extent.capacity())).unwrap_or_default()
+    }
+
+    /// Applies all changes or none. When it returns `Ok` they are durable, and so is everything written to extents
+    /// before.
+    ///
+    /// No changes at all is `Ok` and touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Full`] if the records would not fit into a journal half, and [`FlashError::DeadExtent`] if one
+    /// refers to an extent not in use: nothing changed. [`FlashError::Medium`]: whether the changes were applied is
+    /// known only after opening again, until then the store shows the state before them and is mute.
+    /// [`FlashError::Mute`].
+    pub fn commit(&mut self, changes: Changes) -> Result<(), FlashError> {
+        self.speak()?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let extents = changes.by_key.values().filter_map(|change| change.as_ref()?.extent);
+        for extent in extents {
+            if !self.space.is_live(extent) {
+                return Err(FlashError::DeadExtent { address: extent.address() });
+            }
+        }
+        let live = self.live_after(&changes);
+        let full = FlashError::Full { asked: live, largest: self.journal.capacity() };
+        if live > self.journal.capacity() {
+            return Err(full);
+        }
+        let written = self.persist(&changes, live).unwrap_or(Err(full));
+        self.mute_on_error(written)?;
+        self.apply(changes, live);
+        Ok(())
+    }
+
+    /// Bytes of a snapshot after the changes.
+    fn live_after(&self, changes: &Changes) -> u64 {
+        let gone: u64 = changes.by_key.keys().filter_map(|key| self.records.get(key)).map(entry::put_size).sum();
+        let come: u64 = changes.by_key.values().flatten().map(entry::put_size).sum();
+        self.live - gone + come
+    }
+
+    /// Brings the changes to the medium. `None` if they cannot be encoded; nothing was written then.
+    fn persist(&mut self, changes: &Changes, live: u64) -> Option<Result<(), FlashError>> {
+        let changed = changes.by_key.iter().map(|(&key, change)| (key, change.as_ref()));
+        let size = changed.clone().map(|(_, change)| entry::change_size(change)).sum();
+        let append = self.journal.fits(size);
+        let payload = if append {
+            entry::encode(changed, index(size))?
+        } else {
+            let mut after: BTreeMap<Key, Option<&Record>> = self.records.iter().map(|(&k, r)| (k, Some(r))).collect();
+            after.extend(changed);
+            entry::encode(after.into_iter().filter(|(_, record)| record.is_some()), index(live))?
+        };
+        Some(self.write_commit(append, &payload))
+    }
+
+    fn write_commit(&mut self, append: bool, payload: &[u8]) -> Result<(), FlashError> {
+        self.journal.confirm(&mut self.io)?;
+        if append {
+            if self.unflushed {
+                self.io.barrier()?;
+            }
+            self.journal.append(&mut self.io, payload)?;
+        } else {
+            self.journal.compact(&mut self.io, payload)?;
+            self.io.stats.compactions += 1;
+        }
+        self.unflushed = false;
+        self.io.stats.commits += 1;
+        self.io.stats.journal_fill = self.io.stats.journal_fill.max(self.journal.fill());
+        Ok(())
+    }
+
+    /// Brings the changes to memory.
+    fn apply(&mut self, changes: Changes, live: u64) {
+        for extent in changes.by_key.values().filter_map(|change| change.as_ref()?.extent) {
+            self.space.refer(extent);
+        }
+        for (key, change) in changes.by_key {
+            let old = match change {
+                Some(record) => self.records.insert(key, record),
+                None => self.records.remove(&key),
+            };
+            if let Some(extent) = old.and_then(|record| record.extent) {
+                self.space.unrefer(extent);
+            }
+        }
+        self.live = live;
+    }
+
+    /// Chooses how hard commits try from now on.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.io.durability = durability;
+    }
+
+    /// What the store did since it was opened or made.
+    pub fn stats(&self) -> Stats {
+        self.io.stats
+    }
+
+    /// Whether a write or barrier failed, so that only opening again helps.
+    pub fn is_mute(&self) -> bool {
+        self.mute
+    }
+
+    /// Bytes of the data area.
+    pub fn capacity(&self) -> u64 {
+        self.space.capacity()
+    }
+
+    /// Bytes of the data area that are free.
+    pub fn free(&self) -> u64 {
+        self.space.free()
+    }
+
+    /// The most bytes that [`reserve`](Store::reserve) can give now.
+    pub fn largest_free(&self) -> u64 {
+        self.space.largest_free()
+    }
+
+    /// The medium, as it is.
+    pub fn into_medium(self) -> M {
+        self.io.medium
+    }
+
+    fn speak(&self) -> Result<(), FlashError> {
+        if self.mute { Err(FlashError::Mute) } else { Ok(()) }
+    }
+
+    fn mute_on_error(&mut self, result: Result<(), FlashError>) -> Result<(), FlashError> {
+        self.mute |= matches!(result, Err(FlashError::Medium { .. }));
+        result
+    }
+}
