@@ -38,6 +38,8 @@
 //! | `ENOENT` | RESULT: unknown ticket |
 //! | `ENOBUFS` | too many results that nobody fetched |
 //! | `ENODATA` | TRANSMIT: nothing was written before |
+//! | `EMSGSIZE` | write(2): more than one APDU can have |
+//! | `EOPNOTSUPP` | VERSION does not announce the capability |
 //!
 //! # Units
 //!

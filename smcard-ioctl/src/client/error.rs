@@ -91,7 +91,7 @@ impl ClientError {
         match source.raw_os_error() {
             Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::EBADF) => Self::NotPermitted { operation },
             Some(libc::EBUSY) => Self::Busy { operation },
-            Some(libc::EINVAL | libc::ENOTTY | libc::ENOBUFS | libc::ENODATA | libc::EMSGSIZE) => {
+            Some(libc::EINVAL | libc::ENOTTY | libc::ENOBUFS | libc::ENODATA | libc::EMSGSIZE | libc::EOPNOTSUPP) => {
                 Self::Usage { operation, source }
             }
             _ if is_gone(&source) => Self::Gone { operation, source },
