@@ -28,12 +28,12 @@ pub enum FlashError {
         source: io::Error,
     },
     /// A write or barrier failed. The store is mute from now on.
-    #[error("cannot {action} the image at offset {offset}: {source}; the card is mute until it is opened again")]
+    #[error("cannot {action} the image{}: {source}; the card is mute until it is opened again", place(*offset))]
     Medium {
         /// What was tried.
         action: &'static str,
-        /// Byte offset in the image; 0 for a barrier.
-        offset: u64,
+        /// Byte offset in the image; `None` for a barrier, which concerns the whole.
+        offset: Option<u64>,
         /// What the host said.
         source: io::Error,
     },
@@ -136,12 +136,22 @@ pub enum FlashError {
         /// Bytes of the extent.
         capacity: u64,
     },
+    /// A write into an extent of which a view lives.
+    #[error("the extent at offset {address} cannot be written while it is being read; drop its view first")]
+    Viewed {
+        /// Offset in the image.
+        address: u64,
+    },
     /// An extent that is neither reserved nor referred to by a record.
     #[error("the extent at offset {address} is not in use; reserve one first")]
     DeadExtent {
         /// Offset in the image.
         address: u64,
     },
+}
+
+fn place(offset: Option<u64>) -> String {
+    offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default()
 }
 
 fn advice(copy: Option<u64>) -> String {

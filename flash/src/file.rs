@@ -2,8 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use memmap2::{Mmap, MmapOptions};
 use nix::errno::Errno;
@@ -11,16 +13,30 @@ use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
 
 use crate::error::FlashError;
 use crate::holders;
-use crate::layout::{Layout, index};
+use crate::layout::Layout;
 use crate::medium::{Medium, beyond_the_end};
+use crate::view::View;
 
 /// An image file: read through a shared map, so that content is referred to in place; written with `pwrite`, so that
 /// a full disk or a failing one is an error and not a signal; `fdatasync` is the barrier.
 ///
 /// Holds an open-file-description lock for its whole life: one writer at a time.
 pub struct MappedFile {
+    mapped: Arc<Mapped>,
+    /// The views that live, and some that are gone.
+    views: Mutex<Vec<(Range<u64>, Weak<()>)>>,
+}
+
+/// What the file and its views share. The lock goes with the last of them.
+struct Mapped {
     map: Mmap,
     file: File,
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
 }
 
 impl MappedFile {
@@ -77,30 +93,46 @@ impl MappedFile {
             return Err(failed("use", path)(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
         // SAFETY: the map is read only and of a regular file. This process writes to it only in `Medium::write`, whose
-        // `&mut self` excludes every borrow of the map; other processes that follow the lock do not write at all.
+        // `&mut self` excludes every borrow by `Medium::bytes`, and which refuses the ranges of views that live; other
+        // processes that follow the lock, which lives as long as the map, do not write at all.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(failed("map", path))?;
-        Ok(Self { map, file })
+        Ok(Self { mapped: Arc::new(Mapped { map, file }), views: Mutex::default() })
     }
 }
 
 impl Medium for MappedFile {
     fn len(&self) -> u64 {
-        self.map.len() as u64
+        self.mapped.map.len() as u64
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.map
+        &self.mapped.map
+    }
+
+    fn view(&self, offset: u64, length: u64) -> View {
+        let range = offset.min(self.len())..offset.saturating_add(length).min(self.len());
+        let pin = Arc::new(());
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.retain(|(_, view)| view.strong_count() > 0);
+        views.push((range.clone(), Arc::downgrade(&pin)));
+        View::shared(Arc::clone(&self.mapped) as _, &range, pin)
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if index(offset).checked_add(data.len()).is_none_or(|end| end > self.map.len()) {
+        let end = offset.saturating_add(data.len() as u64);
+        if end > self.len() {
             return Err(beyond_the_end(offset, data.len(), self.len()));
         }
-        self.file.write_all_at(data, offset)
+        let views = self.views.get_mut().unwrap_or_else(PoisonError::into_inner);
+        views.retain(|(_, view)| view.strong_count() > 0);
+        if views.iter().any(|(range, _)| range.start < end && offset < range.end) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a view of these bytes is in use"));
+        }
+        self.mapped.file.write_all_at(data, offset)
     }
 
     fn barrier(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.mapped.file.sync_data()
     }
 }
 

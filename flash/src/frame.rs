@@ -16,7 +16,7 @@
 //! | 0 | 4 | magic `SMFR` |
 //! | 4 | 4 | number of this sector in its frame, from 0 |
 //! | 8 | 8 | generation of the half it was written for |
-//! | 16 | 8 | sequence: number of the commit since the image was made |
+//! | 16 | 8 | sequence: number of the commit; making the image is the first |
 //! | 24 | 4 | kind: 0 commit, 1 snapshot |
 //! | 28 | 4 | bytes of the payload of the whole frame |
 //! | 32 | 8 | in sector 0: CRC-64/XZ of the whole frame with this field 0; in the others 0 |
@@ -24,7 +24,7 @@
 //!
 //! Payload never stands where a header is looked for, so no content can pass for a frame.
 
-use crc::{CRC_64_XZ, Crc};
+use crc::{CRC_64_XZ, Crc, Table};
 use zeroize::Zeroizing;
 
 use crate::layout::{SECTOR, SECTOR_BYTES};
@@ -33,10 +33,13 @@ use crate::layout::{SECTOR, SECTOR_BYTES};
 ///
 /// 64 bits: remains pass a checksum of n bits once in 2^n times. With 32, a test of 10^9 cuts would find a sound
 /// algorithm broken once in five runs.
-pub(crate) const CHECKSUM: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
+pub(crate) static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
 
 /// Generations and sequences stay below this, so that adding one never overflows.
 const NUMBERS: u64 = 1 << 63;
+
+/// See [`any_frame`].
+const PATIENCE: usize = 16;
 
 const HALF_MAGIC: [u8; 8] = *b"SMCARDJH";
 const FRAME_MAGIC: [u8; 4] = *b"SMFR";
@@ -127,36 +130,72 @@ pub(crate) struct Frame {
     pub(crate) payload: Zeroizing<Vec<u8>>,
 }
 
-/// Reads the frame of `generation` at the start of `region`; `None` if no such frame stands there whole.
-pub(crate) fn decode_frame(region: &[u8], generation: u64) -> Option<Frame> {
-    let first = region.get(..SECTOR)?;
-    if first[..4] != FRAME_MAGIC || number32(first, 4) != 0 || number64(first, 8) != generation {
-        return None;
-    }
-    let sequence = number64(first, 16);
-    let kind = match number32(first, 24) {
-        0 => Kind::Commit,
-        1 => Kind::Snapshot,
-        _ => return None,
-    };
-    let length = usize::try_from(number32(first, 28)).ok()?;
-    let frame = region.get(..length.div_ceil(PIECE).max(1).checked_mul(SECTOR)?)?;
-    let mut digest = CHECKSUM.digest();
-    digest.update(&first[..32]);
-    digest.update(&[0; 8]);
-    digest.update(&frame[HEADER..]);
-    if digest.finalize() != number64(first, 32) || sequence >= NUMBERS {
-        return None;
-    }
-    let mut payload = Zeroizing::new(Vec::with_capacity(frame.len()));
-    for (number, sector) in (0u32..).zip(frame.chunks_exact(SECTOR)) {
-        if sector[..4] != FRAME_MAGIC || number32(sector, 4) != number || sector[8..32] != first[8..32] {
+/// What sector 0 says of a frame, not yet believed.
+struct Claim<'a> {
+    label: Label,
+    length: usize,
+    frame: &'a [u8],
+}
+
+impl<'a> Claim<'a> {
+    /// Looks at the start of `region`; `None` if no frame of `generation` can begin there.
+    fn read(region: &'a [u8], generation: u64) -> Option<Self> {
+        let first = region.get(..SECTOR)?;
+        if first[..4] != FRAME_MAGIC || number32(first, 4) != 0 || number64(first, 8) != generation {
             return None;
         }
-        payload.extend_from_slice(&sector[HEADER..]);
+        let kind = match number32(first, 24) {
+            0 => Kind::Commit,
+            1 => Kind::Snapshot,
+            _ => return None,
+        };
+        let sequence = Some(number64(first, 16)).filter(|&sequence| sequence < NUMBERS)?;
+        let length = usize::try_from(number32(first, 28)).ok()?;
+        let frame = region.get(..length.div_ceil(PIECE).max(1).checked_mul(SECTOR)?)?;
+        Some(Self { label: Label { kind, generation, sequence }, length, frame })
     }
-    payload.truncate(length);
-    Some(Frame { label: Label { kind, generation, sequence }, size: frame.len() as u64, payload })
+
+    /// The frame, if its checksum and the headers of all its sectors agree.
+    fn verify(&self) -> Option<Frame> {
+        let mut digest = CHECKSUM.digest();
+        digest.update(&self.frame[..32]);
+        digest.update(&[0; 8]);
+        digest.update(&self.frame[HEADER..]);
+        if digest.finalize() != number64(self.frame, 32) {
+            return None;
+        }
+        let mut payload = Zeroizing::new(Vec::with_capacity(self.frame.len()));
+        for (number, sector) in (0u32..).zip(self.frame.chunks_exact(SECTOR)) {
+            if sector[..4] != FRAME_MAGIC || number32(sector, 4) != number || sector[8..32] != self.frame[8..32] {
+                return None;
+            }
+            payload.extend_from_slice(&sector[HEADER..]);
+        }
+        payload.truncate(self.length);
+        Some(Frame { label: self.label, size: self.frame.len() as u64, payload })
+    }
+}
+
+/// Reads the frame of `generation` at the start of `region`; `None` if no such frame stands there whole.
+pub(crate) fn decode_frame(region: &[u8], generation: u64) -> Option<Frame> {
+    Claim::read(region, generation)?.verify()
+}
+
+/// Whether a whole frame of `generation` begins at any sector of `region`.
+///
+/// What a torn commit leaves costs little to look through. A region made to cost more than [`PATIENCE`] times its
+/// length was not left by one, and counts as holding a frame.
+pub(crate) fn any_frame(region: &[u8], generation: u64) -> bool {
+    let mut patience = region.len().saturating_mul(PATIENCE);
+    for start in (0..region.len()).step_by(SECTOR) {
+        let Some(claimed) = Claim::read(&region[start..], generation) else { continue };
+        let Some(rest) = patience.checked_sub(claimed.frame.len()) else { return true };
+        patience = rest;
+        if claimed.verify().is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 fn number32(sector: &[u8], offset: usize) -> u32 {

@@ -16,6 +16,7 @@ mod space;
 mod stats;
 mod store;
 mod superblock;
+mod view;
 
 pub use error::FlashError;
 pub use extent::Extent;
@@ -27,3 +28,4 @@ pub use ram::RamMedium;
 pub use record::{Changes, Key, Record};
 pub use stats::{Durability, Stats};
 pub use store::{CreateOptions, Store};
+pub use view::View;

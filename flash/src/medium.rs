@@ -2,6 +2,9 @@
 
 use std::io;
 
+use crate::layout::index;
+use crate::view::View;
+
 /// A byte-addressed medium of fixed size with a write barrier.
 ///
 /// All offsets are bytes from the start of the image.
@@ -24,6 +27,13 @@ pub trait Medium {
 
     /// The whole content, [`len`](Medium::len) bytes.
     fn bytes(&self) -> &[u8];
+
+    /// The bytes of a range, to be kept while others are written. A medium that shares its bytes refuses to write to
+    /// them (`ResourceBusy`) as long as the view lives; this default copies. Cut off at the end of the medium.
+    fn view(&self, offset: u64, length: u64) -> View {
+        let end = offset.saturating_add(length).min(self.len());
+        View::copied(self.bytes().get(index(offset)..index(end)).unwrap_or_default())
+    }
 
     /// Writes all of `data` at `offset`.
     ///
@@ -49,6 +59,10 @@ impl<M: Medium + ?Sized> Medium for Box<M> {
 
     fn bytes(&self) -> &[u8] {
         (**self).bytes()
+    }
+
+    fn view(&self, offset: u64, length: u64) -> View {
+        (**self).view(offset, length)
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {

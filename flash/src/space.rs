@@ -2,29 +2,50 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::extent::Extent;
 use crate::layout::PAGE;
 
 /// The extents in use. Everything else in the data area is free.
 ///
-/// Invariant: the extents lie in the data area, are not empty and do not overlap; each has a reservation or at least
-/// one reference.
+/// Invariant: the extents lie in the data area, are not empty and do not overlap. One without reservation, reference
+/// and view is free, even if it is still listed.
 pub(crate) struct Space {
     pages: Range<u32>,
-    in_use: BTreeMap<u32, Use>,
+    listed: BTreeMap<u32, Use>,
 }
 
 struct Use {
     count: u32,
     reserved: bool,
     references: u32,
+    /// Shared with every view of the extent.
+    pin: Arc<()>,
+}
+
+impl Use {
+    fn new(count: u32, reserved: bool) -> Self {
+        Self { count, reserved, references: 0, pin: Arc::new(()) }
+    }
+
+    fn is_live(&self) -> bool {
+        self.reserved || self.references > 0
+    }
+
+    fn is_viewed(&self) -> bool {
+        Arc::strong_count(&self.pin) > 1
+    }
+
+    fn is_free(&self) -> bool {
+        !self.is_live() && !self.is_viewed()
+    }
 }
 
 impl Space {
     /// A data area of `pages`, all free.
     pub(crate) fn new(pages: Range<u32>) -> Self {
-        Self { pages, in_use: BTreeMap::new() }
+        Self { pages, listed: BTreeMap::new() }
     }
 
     /// Reserves the smallest free run that holds `count` pages; among equals the first.
@@ -34,8 +55,9 @@ impl Space {
         if count == 0 {
             return None;
         }
+        self.listed.retain(|_, used| !used.is_free());
         let (_, first) = self.gaps().filter(|gap| gap.count >= count).map(|gap| (gap.count, gap.first)).min()?;
-        self.in_use.insert(first, Use { count, reserved: true, references: 0 });
+        self.listed.insert(first, Use::new(count, true));
         Some(Extent { first, count })
     }
 
@@ -43,13 +65,22 @@ impl Space {
     pub(crate) fn release(&mut self, extent: Extent) {
         if let Some(found) = self.find(extent) {
             found.reserved = false;
-            self.drop_if_unused(extent);
         }
     }
 
     /// Whether the extent is reserved or referred to.
     pub(crate) fn is_live(&self, extent: Extent) -> bool {
-        self.in_use.get(&extent.first).is_some_and(|found| found.count == extent.count)
+        self.look_up(extent).is_some()
+    }
+
+    /// The pin of a live extent, for a view.
+    pub(crate) fn pin(&self, extent: Extent) -> Option<Arc<()>> {
+        self.look_up(extent).map(|found| Arc::clone(&found.pin))
+    }
+
+    /// Whether a view of the extent lives.
+    pub(crate) fn is_viewed(&self, extent: Extent) -> bool {
+        self.look_up(extent).is_some_and(Use::is_viewed)
     }
 
     /// Counts a reference to a live extent. It takes the place of a reservation.
@@ -64,7 +95,6 @@ impl Space {
     pub(crate) fn unrefer(&mut self, extent: Extent) {
         if let Some(found) = self.find(extent) {
             found.references = found.references.saturating_sub(1);
-            self.drop_if_unused(extent);
         }
     }
 
@@ -79,11 +109,11 @@ impl Space {
             return Err("an extent outside the data area");
         };
         if !self.is_live(extent) {
-            let before = self.in_use.range(..end).next_back();
+            let before = self.listed.range(..end).next_back();
             if before.is_some_and(|(&first, found)| first + found.count > extent.first) {
                 return Err("extents that overlap");
             }
-            self.in_use.insert(extent.first, Use { count: extent.count, reserved: false, references: 0 });
+            self.listed.insert(extent.first, Use::new(extent.count, false));
         }
         self.refer(extent);
         Ok(())
@@ -106,19 +136,17 @@ impl Space {
 
     /// The free runs, ascending.
     fn gaps(&self) -> impl Iterator<Item = Extent> {
-        let starts =
-            std::iter::once(self.pages.start).chain(self.in_use.iter().map(|(&first, used)| first + used.count));
-        let ends = self.in_use.keys().copied().chain(std::iter::once(self.pages.end));
+        let used = || self.listed.iter().filter(|(_, used)| !used.is_free());
+        let starts = std::iter::once(self.pages.start).chain(used().map(|(&first, used)| first + used.count));
+        let ends = used().map(|(&first, _)| first).chain(std::iter::once(self.pages.end));
         starts.zip(ends).filter(|(start, end)| start < end).map(|(first, end)| Extent { first, count: end - first })
     }
 
-    fn find(&mut self, extent: Extent) -> Option<&mut Use> {
-        self.in_use.get_mut(&extent.first).filter(|found| found.count == extent.count)
+    fn look_up(&self, extent: Extent) -> Option<&Use> {
+        self.listed.get(&extent.first).filter(|found| found.count == extent.count && found.is_live())
     }
 
-    fn drop_if_unused(&mut self, extent: Extent) {
-        if self.find(extent).is_some_and(|found| !found.reserved && found.references == 0) {
-            self.in_use.remove(&extent.first);
-        }
+    fn find(&mut self, extent: Extent) -> Option<&mut Use> {
+        self.listed.get_mut(&extent.first).filter(|found| found.count == extent.count && found.is_live())
     }
 }

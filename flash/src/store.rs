@@ -6,14 +6,15 @@ use std::ops::{Bound, RangeBounds};
 use crate::entry;
 use crate::error::FlashError;
 use crate::extent::Extent;
-use crate::io::Io;
+use crate::io::{Barrier, Io};
 use crate::journal::Journal;
-use crate::layout::{Half, Layout, PAGE, index};
+use crate::layout::{Layout, PAGE, index};
 use crate::medium::Medium;
 use crate::record::{Changes, Key, Record};
 use crate::space::Space;
 use crate::stats::{Durability, Stats};
 use crate::superblock::{self, Superblock};
+use crate::view::View;
 
 /// What a new image is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,11 +62,12 @@ impl<M: Medium> Store<M> {
         }
         let mut io = Io::new(medium);
         let journal = Journal::create(layout, &mut io)?;
+        io.barrier(Barrier::Made)?;
         let page = Superblock { layout, identity }.encode();
         for offset in superblock::PLACES {
             io.write(offset, &page)?;
         }
-        io.barrier()?;
+        io.barrier(Barrier::Formatted)?;
         Ok(Self::assemble(io, identity, layout, journal))
     }
 
@@ -80,15 +82,13 @@ impl<M: Medium> Store<M> {
         let Superblock { layout, identity } = Superblock::read(medium.bytes())?;
         let (journal, records) = Journal::load(medium.bytes(), layout)?;
         let mut store = Self::assemble(Io::new(medium), identity, layout, journal);
+        let offset = store.journal.start();
         for extent in records.values().filter_map(|record| record.extent) {
-            store
-                .space
-                .adopt(extent)
-                .map_err(|reason| FlashError::Journal { offset: layout.start_of(Half::First), reason })?;
+            store.space.adopt(extent).map_err(|reason| FlashError::Journal { offset, reason })?;
         }
         store.live = records.values().map(entry::put_size).sum();
         store.records = records;
-        store.io.barrier()?;
+        store.io.barrier(Barrier::Found)?;
         Ok(store)
     }
 
@@ -151,12 +151,15 @@ impl<M: Medium> Store<M> {
     ///
     /// # Errors
     ///
-    /// [`FlashError::DeadExtent`] and [`FlashError::Bounds`] before anything is written; [`FlashError::Medium`], after
+    /// [`FlashError::DeadExtent`], [`FlashError::Viewed`] and [`FlashError::Bounds`] before anything is written; [`FlashError::Medium`], after
     /// which the store is mute; [`FlashError::Mute`].
     pub fn write(&mut self, extent: Extent, offset: u64, data: &[u8]) -> Result<(), FlashError> {
         self.speak()?;
         if !self.space.is_live(extent) {
             return Err(FlashError::DeadExtent { address: extent.address() });
+        }
+        if self.space.is_viewed(extent) {
+            return Err(FlashError::Viewed { address: extent.address() });
         }
         let (length, capacity) = (data.len() as u64, extent.capacity());
         if offset.checked_add(length).is_none_or(|end| end > capacity) {
@@ -174,6 +177,18 @@ impl<M: Medium> Store<M> {
         }
         let start = extent.address();
         self.io.medium.bytes().get(index(start)..index(start + extent.capacity())).unwrap_or_default()
+    }
+
+    /// The first `length` bytes of an extent, at most its capacity, to be kept while the store goes on. Empty for an
+    /// extent that is not in use.
+    ///
+    /// Until the view is dropped the extent cannot be written, and is not given to anybody else even if the last
+    /// record that refers to it is deleted.
+    pub fn view(&self, extent: Extent, length: u64) -> View {
+        match self.space.pin(extent) {
+            Some(pin) => self.io.medium.view(extent.address(), length.min(extent.capacity())).pinned(pin),
+            None => View::copied(&[]),
+        }
     }
 
     /// Applies all changes or none. When it returns `Ok` they are durable, and so is everything written to extents
@@ -235,7 +250,7 @@ impl<M: Medium> Store<M> {
         self.journal.confirm(&mut self.io)?;
         if append {
             if self.unflushed {
-                self.io.barrier()?;
+                self.io.barrier(Barrier::Extents)?;
             }
             self.journal.append(&mut self.io, payload)?;
         } else {
