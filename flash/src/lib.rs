@@ -12,6 +12,8 @@ mod layout;
 mod medium;
 mod ram;
 mod record;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod space;
 mod stats;
 mod store;
