@@ -7,7 +7,8 @@
 //! * [`status`]: status words and their meaning;
 //! * [`format`]: the layout of the file; [`parse`]: views of a batch without copying; [`build`]: making one;
 //! * [`fault`]: what can be wrong with a batch, with the offset and the reason;
-//! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader.
+//! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader;
+//! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words; [`aid`]: application identifiers.
 //!
 //! # Contract
 //!
@@ -23,16 +24,23 @@
 pub mod aid;
 pub mod apdu;
 pub mod build;
+pub mod cap;
+pub mod describe;
 pub mod fault;
 pub mod format;
+mod hex;
+pub mod issue;
 pub mod load_file;
 pub mod parse;
 pub mod status;
 
+pub use aid::Aid;
 pub use apdu::{ApduError, CommandApdu, Form};
 pub use build::{BatchBuilder, BuildError};
+pub use cap::{CapError, CapFile};
 pub use fault::{Fault, Reason};
 pub use format::{BODY_OFFSET, Header, RecoveryPoint};
+pub use issue::{IssueError, IssuePlan};
 pub use load_file::{CapFault, CapReason, LoadFile};
 pub use parse::{Batch, Command};
 pub use status::StatusWord;

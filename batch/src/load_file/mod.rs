@@ -243,4 +243,6 @@ impl fmt::Debug for LoadFile<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
