@@ -1,0 +1,239 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// What stands below every long help and in the man page.
+pub(crate) const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    the card said no, or is busy
+  2    wrong use of the program
+  3    the link, the card or the system failed
+  4    not permitted
+  5    a file given is not what it must be (damaged CAP or batch)
+  130  Ctrl-C while waiting: the card goes on
+
+Errors are one line on stderr, 'smcardctl: what: why; what to do'. With --json every
+command prints one object or one array on stdout, an error as {\"error\":{...}}.";
+
+/// Secure memory cards: pack a batch, let the card issue itself, look at it.
+#[derive(Debug, Parser)]
+#[command(name = "smcardctl", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The folder where the card is mounted.
+    #[arg(long, value_name = "DIR", env = "SMCARD", default_value = "/mnt/securecard", global = true)]
+    pub(crate) card: PathBuf,
+    /// Print JSON: one object or one array.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, in the order people need them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show where the card stands.
+    Status,
+    /// Let the card issue itself from a batch in its store.
+    Start(Start),
+    /// Wait for the end of the running issue, and tell the last one.
+    Wait(Wait),
+    /// List the batches in the store.
+    List,
+    /// List the applications on the card.
+    Apps,
+    /// Send APDUs to the card, one after the other.
+    Apdu(Apdu),
+    /// Remove what an unfinished issue has written.
+    Clear,
+    /// Make a card usable that asked for confirmation.
+    Confirm,
+    /// Reset the card: power off and on.
+    Reset,
+    /// Open a secure channel between smcardd and the card.
+    Authenticate(Authenticate),
+    /// Show what a batch holds, command by command.
+    Inspect(Inspect),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page.
+    Man(Man),
+}
+
+/// Options of `start`.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Name of the batch in issue/; may be left out where the store holds one.
+    pub(crate) name: Option<String>,
+    /// File identifier instead of a name (decimal, or hexadecimal with 0x).
+    #[arg(long, value_name = "N", conflicts_with = "name", value_parser = number::<u16>)]
+    pub(crate) id: Option<u16>,
+    /// First byte of the batch within the file.
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = number::<u32>)]
+    pub(crate) offset: u32,
+    /// Bytes the card may read from there; without it, to the end of the file.
+    #[arg(long, value_name = "BYTES", value_parser = number::<u32>)]
+    pub(crate) length: Option<u32>,
+    /// Return as soon as the card has been told; 'smcardctl wait' waits later.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// Options of everything that waits for an issue.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait no longer than this; the card goes on.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Options of `apdu`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit code tells the last status word: 0 for 9000, 61xx, 62xx and 63xx (the command was processed), 1 for any
+other. Sending stops only where the card does not answer.")]
+pub(crate) struct Apdu {
+    /// One APDU each, in hexadecimal; spaces and colons may stand between bytes (quote spaces).
+    #[arg(value_name = "HEX", required = true, value_parser = apdu)]
+    pub(crate) commands: Vec<ApduBytes>,
+}
+
+/// The bytes of one APDU from the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApduBytes(pub(crate) Vec<u8>);
+
+/// Options of `authenticate`.
+#[derive(Debug, Args)]
+pub(crate) struct Authenticate {
+    /// Security level in hexadecimal; without it, as smcardd is configured.
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub(crate) level: Option<u8>,
+    /// Key version number, 1 to 127; without it, as smcardd is configured.
+    #[arg(long, value_name = "N", value_parser = key_version)]
+    pub(crate) key_version: Option<u8>,
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The batch.
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write a page for the program and one for each command into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// A number, decimal or hexadecimal with 0x.
+fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let value = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    let value = value.map_err(|_| "not a number (decimal, or hexadecimal with 0x)".to_owned())?;
+    T::try_from(value).map_err(|_| "too large".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn apdu(text: &str) -> Result<ApduBytes, String> {
+    let bytes = crate::hex::parse(text)?;
+    let (least, most) = (smcard_batch::apdu::HEADER_LEN, smcard_ioctl::abi::EXTENDED_COMMAND_MAX);
+    if (least..=most).contains(&bytes.len()) {
+        Ok(ApduBytes(bytes))
+    } else {
+        Err(format!("an APDU has {least} to {most} bytes, not {}; one with spaces needs quotes", bytes.len()))
+    }
+}
+
+fn level(text: &str) -> Result<u8, String> {
+    match u8::from_str_radix(text, 16) {
+        Ok(level @ (0x01 | 0x03 | 0x11 | 0x13 | 0x33)) => Ok(level),
+        _ => Err("security levels are 01, 03, 11, 13 and 33".to_owned()),
+    }
+}
+
+fn key_version(text: &str) -> Result<u8, String> {
+    match number::<u8>(text)? {
+        version @ 1..=0x7F => Ok(version),
+        _ => Err("key version numbers are 1 to 127".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["smcardctl"], args].concat())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn start_takes_a_name_or_an_identifier() {
+        let Ok(Cli { command: Command::Start(start), .. }) = parse(&["start", "app.batch", "--offset", "0x10"]) else {
+            panic!("start by name was refused");
+        };
+        assert_eq!((start.name.as_deref(), start.offset, start.length), (Some("app.batch"), 16, None));
+        assert!(parse(&["start", "--id", "0xffff"]).is_ok());
+        for wrong in [&["start", "a", "--id", "1"][..], &["start", "--id", "65536"], &["start", "--length", "-1"]] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn json_and_card_stand_before_or_after_the_command() {
+        for args in [["--json", "--card", "/x", "status"], ["status", "--json", "--card", "/x"]] {
+            let cli = parse(&args).unwrap();
+            assert!(cli.json);
+            assert_eq!(cli.card, PathBuf::from("/x"));
+        }
+    }
+
+    #[test]
+    fn apdus_are_checked_before_any_is_sent() {
+        assert!(parse(&["apdu", "00a40400", "00 CA 00 66 00"]).is_ok());
+        for wrong in [&["apdu"][..], &["apdu", "00", "a4", "04", "00"], &["apdu", "00a4040"], &["apdu", "hello"]] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused() {
+        for wrong in [
+            &["authenticate", "--level", "2"][..],
+            &["authenticate", "--level", "00"],
+            &["authenticate", "--key-version", "0"],
+            &["authenticate", "--key-version", "128"],
+            &["wait", "--timeout", "-1"],
+            &["wait", "--timeout", "NaN"],
+            &["wait", "--timeout", "1e300"],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+        assert!(parse(&["authenticate", "--level", "33", "--key-version", "0x30"]).is_ok());
+        assert!(parse(&["wait", "--timeout", "0.5"]).is_ok());
+    }
+}

@@ -1,0 +1,12 @@
+//! The commands, one file each.
+
+pub(crate) mod apdu;
+pub(crate) mod apps;
+pub(crate) mod inspect;
+pub(crate) mod issue;
+pub(crate) mod list;
+pub(crate) mod pages;
+pub(crate) mod plain;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod wait;
