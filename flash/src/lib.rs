@@ -1,5 +1,7 @@
 //! The medium of an emulated secure memory card.
 
+#[cfg(test)]
+mod checks;
 mod entry;
 mod error;
 mod extent;

@@ -52,27 +52,35 @@ pub trait Medium {
     fn barrier(&mut self) -> io::Result<()>;
 }
 
-impl<M: Medium + ?Sized> Medium for Box<M> {
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
+/// Forwards to what a pointer points to.
+macro_rules! forward {
+    ($pointer:ty) => {
+        impl<M: Medium + ?Sized> Medium for $pointer {
+            fn len(&self) -> u64 {
+                (**self).len()
+            }
 
-    fn bytes(&self) -> &[u8] {
-        (**self).bytes()
-    }
+            fn bytes(&self) -> &[u8] {
+                (**self).bytes()
+            }
 
-    fn view(&self, offset: u64, length: u64) -> View {
-        (**self).view(offset, length)
-    }
+            fn view(&self, offset: u64, length: u64) -> View {
+                (**self).view(offset, length)
+            }
 
-    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        (**self).write(offset, data)
-    }
+            fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+                (**self).write(offset, data)
+            }
 
-    fn barrier(&mut self) -> io::Result<()> {
-        (**self).barrier()
-    }
+            fn barrier(&mut self) -> io::Result<()> {
+                (**self).barrier()
+            }
+        }
+    };
 }
+
+forward!(Box<M>);
+forward!(&mut M);
 
 /// The error of a write that would leave the medium.
 pub(crate) fn beyond_the_end(offset: u64, length: usize, size: u64) -> io::Error {

@@ -25,8 +25,8 @@ struct Use {
 }
 
 impl Use {
-    fn new(count: u32, reserved: bool) -> Self {
-        Self { count, reserved, references: 0, pin: Arc::new(()) }
+    fn reserved(count: u32) -> Self {
+        Self { count, reserved: true, references: 0, pin: Arc::new(()) }
     }
 
     fn is_live(&self) -> bool {
@@ -57,7 +57,7 @@ impl Space {
         }
         self.listed.retain(|_, used| !used.is_free());
         let (_, first) = self.gaps().filter(|gap| gap.count >= count).map(|gap| (gap.count, gap.first)).min()?;
-        self.listed.insert(first, Use::new(count, true));
+        self.listed.insert(first, Use::reserved(count));
         Some(Extent { first, count })
     }
 
@@ -113,7 +113,7 @@ impl Space {
             if before.is_some_and(|(&first, found)| first + found.count > extent.first) {
                 return Err("extents that overlap");
             }
-            self.listed.insert(extent.first, Use::new(extent.count, false));
+            self.listed.insert(extent.first, Use::reserved(extent.count));
         }
         self.refer(extent);
         Ok(())

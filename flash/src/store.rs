@@ -310,6 +310,12 @@ impl<M: Medium> Store<M> {
         self.space.largest_free()
     }
 
+    /// Leaves a barrier out from now on.
+    #[cfg(test)]
+    pub(crate) fn leave_out(&mut self, barrier: Option<Barrier>) {
+        self.io.left_out = barrier;
+    }
+
     /// The medium, as it is.
     pub fn into_medium(self) -> M {
         self.io.medium
