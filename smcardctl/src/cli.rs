@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use smcard_batch::Aid;
+
+use crate::applet::Applet;
 
 /// What stands below every long help and in the man page.
 pub(crate) const AFTER_HELP: &str = "\
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     Reset,
     /// Open a secure channel between smcardd and the card.
     Authenticate(Authenticate),
+    /// Make a batch of a CAP file.
+    Pack(Pack),
     /// Show what a batch holds, command by command.
     Inspect(Inspect),
     /// Print a completion script for a shell.
@@ -121,6 +126,60 @@ pub(crate) struct Authenticate {
     /// Key version number, 1 to 127; without it, as smcardd is configured.
     #[arg(long, value_name = "N", value_parser = key_version)]
     pub(crate) key_version: Option<u8>,
+}
+
+/// Options of `pack`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --applet every applet of the package is installed under its own AID, without privileges and parameters.
+A file of --also has one APDU a line, in hexadecimal; '#' begins a comment.")]
+pub(crate) struct Pack {
+    /// The CAP file.
+    pub(crate) cap: PathBuf,
+    /// The batch to write; may stand in issue/ of a mounted card.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Bytes of load file in each LOAD, 1 to 255.
+    #[arg(long, value_name = "N", default_value = "247", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) block: u8,
+    /// One LOAD of any size, which the card reads where it lies (direct reference).
+    #[arg(long, conflicts_with = "block")]
+    pub(crate) direct: bool,
+    /// Install an applet, perhaps under another AID, with privileges and parameters (hexadecimal); may be repeated.
+    #[arg(long = "applet", value_name = "MODULE[=INSTANCE][,priv=HEX][,params=HEX]")]
+    pub(crate) applets: Vec<Applet>,
+    /// Load the package and install nothing.
+    #[arg(long, conflicts_with = "applets")]
+    pub(crate) no_install: bool,
+    /// Where an interrupted issue may go on.
+    #[arg(long, value_enum, default_value_t = RecoveryPoints::None, value_name = "WHERE")]
+    pub(crate) recovery: RecoveryPoints,
+    /// The card asks for 'smcardctl confirm' before first use.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// Take the Descriptor component along, for cards that verify bytecode.
+    #[arg(long)]
+    pub(crate) descriptor: bool,
+    /// Leave the StaticResources component out.
+    #[arg(long)]
+    pub(crate) no_static_resources: bool,
+    /// The security domain the package shall belong to; without it, the one that runs the batch.
+    #[arg(long, value_name = "AID")]
+    pub(crate) sd: Option<Aid>,
+    /// More commands behind the installs, from a file of APDUs; may be repeated.
+    #[arg(long, value_name = "FILE.apdu")]
+    pub(crate) also: Vec<PathBuf>,
+}
+
+/// Where an interrupted issue may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecoveryPoints {
+    /// Nowhere.
+    None,
+    /// Before the load as a whole, before each install, before each command of --also.
+    Function,
+    /// Before every command.
+    Command,
 }
 
 /// Options of `inspect`.
@@ -217,6 +276,23 @@ mod tests {
         assert!(parse(&["apdu", "00a40400", "00 CA 00 66 00"]).is_ok());
         for wrong in [&["apdu"][..], &["apdu", "00", "a4", "04", "00"], &["apdu", "00a4040"], &["apdu", "hello"]] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn pack_refuses_what_contradicts_itself() {
+        let pack = ["pack", "a.cap", "-o", "a.batch"];
+        assert!(parse(&pack).is_ok());
+        for wrong in [
+            &["--block", "0"][..],
+            &["--block", "256"],
+            &["--block", "100", "--direct"],
+            &["--no-install", "--applet", "A000000001"],
+            &["--applet", "A0"],
+            &["--recovery", "everywhere"],
+            &["--sd", "00"],
+        ] {
+            assert_eq!(parse(&[&pack, wrong].concat()).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 

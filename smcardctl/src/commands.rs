@@ -5,6 +5,7 @@ pub(crate) mod apps;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod pack;
 pub(crate) mod pages;
 pub(crate) mod plain;
 pub(crate) mod start;

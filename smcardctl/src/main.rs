@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod applet;
 mod card;
 mod cli;
 mod commands;
@@ -13,9 +14,7 @@ mod hex;
 mod interrupt;
 mod output;
 mod progress;
-mod words;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -52,6 +51,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Confirm => commands::plain::confirm(&card, output),
         Command::Reset => commands::plain::reset(&card, output),
         Command::Authenticate(options) => commands::plain::authenticate(&card, output, &options),
+        Command::Pack(options) => commands::pack::run(output, &options),
         Command::Inspect(options) => commands::inspect::run(output, &options),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man(options) => commands::pages::man(&options),
@@ -66,13 +66,8 @@ fn usage(error: &clap::Error) -> ExitCode {
         let why = why.lines().next().unwrap_or_default().trim_start_matches("error: ");
         Failure::new(Exit::Usage, "usage", why, "see 'smcardctl --help'").tell(true);
     } else {
-        let text = error.render();
         // Nobody is left to be told where this cannot be written.
-        let _ = if wrong {
-            write!(std::io::stderr(), "{}", text.ansi())
-        } else {
-            output::print(text.to_string().as_bytes())
-        };
+        let _ = error.print();
     }
     ExitCode::from(if wrong { Exit::Usage } else { Exit::Done } as u8)
 }

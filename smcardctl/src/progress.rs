@@ -13,6 +13,21 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
+    /// Bytes on their way; tell them with [`advance`](Self::advance).
+    pub(crate) fn bytes(message: &'static str, total: u64) -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
+            bar.set_style(style);
+        }
+        bar.set_message(message);
+        Self(bar)
+    }
+
+    /// More bytes have arrived.
+    pub(crate) fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
     /// Something whose end is not known.
     pub(crate) fn waiting(message: &'static str) -> Self {
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };

@@ -5,12 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use smcard_batch::describe::Narrator;
 use smcard_batch::{BODY_OFFSET, Batch, Command, Fault, Form, Header, Reason};
+use zeroize::Zeroizing;
 
 use crate::cli;
 use crate::exit::{Exit, Failure, printable};
 use crate::output::{Output, Report};
-use crate::words::{self, Words};
 
 /// One command.
 #[derive(Debug, PartialEq, Serialize)]
@@ -22,8 +23,10 @@ struct Line {
     length: usize,
     /// `short`, `extended` or `direct`.
     form: &'static str,
-    name: String,
-    detail: String,
+    /// Instruction byte, two digits.
+    ins: String,
+    /// What it does and to whom, never what it carries.
+    command: String,
 }
 
 /// A whole batch.
@@ -48,10 +51,10 @@ pub(crate) fn run(output: Output, options: &cli::Inspect) -> Result<Exit, Failur
 }
 
 /// Reads a batch. What does not begin like one is not read further, whatever its size.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| Failure::file(path, &error);
     let mut file = fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     (&mut file).take(BODY_OFFSET as u64).read_to_end(&mut bytes).map_err(failed)?;
     let header = Header::parse(&bytes).map_err(|fault| damaged(path, fault))?;
     // One byte beyond what the header says: enough for the parser to see that the file is too long.
@@ -71,11 +74,12 @@ fn damaged(path: &Path, fault: Fault) -> Failure {
 
 impl Inspection {
     fn new(path: &Path, bytes: usize, batch: &Batch<'_>) -> Self {
+        let mut narrator = Narrator::default();
         let load = |command: &Command<'_>| command.apdu.cla & 0x80 != 0 && command.apdu.ins == 0xE8;
         Self {
             file: path.to_string_lossy().into_owned(),
             bytes,
-            commands: batch.commands().map(|command| Line::new(&command)).collect(),
+            commands: batch.commands().map(|command| Line::new(&command, &mut narrator)).collect(),
             load_bytes: batch.commands().filter(load).map(|command| command.apdu.data.len()).sum(),
             recovery_points: batch.has_recovery().then(|| batch.recovery_points().map(|point| point.command).collect()),
             confirmation_needed: batch.needs_confirmation(),
@@ -84,8 +88,7 @@ impl Inspection {
 }
 
 impl Line {
-    fn new(command: &Command<'_>) -> Self {
-        let Words { name, detail } = words::of(&command.apdu);
+    fn new(command: &Command<'_>, narrator: &mut Narrator) -> Self {
         let form = match command.apdu.form {
             Form::Short => "short",
             Form::Extended => "extended",
@@ -93,7 +96,14 @@ impl Line {
         };
         // The command's own offset counts from the body and points at its four-byte length.
         let offset = u64::from(command.offset) + BODY_OFFSET as u64 + 4;
-        Self { number: command.number, offset, length: command.bytes().len(), form, name, detail }
+        Self {
+            number: command.number,
+            offset,
+            length: command.bytes().len(),
+            form,
+            ins: format!("{:02X}", command.apdu.ins),
+            command: narrator.next(command),
+        }
     }
 }
 
@@ -103,9 +113,8 @@ impl Report for Inspection {
         let number = commands.len().to_string().len().max(1);
         let offset = bytes.to_string().len().max(6);
         writeln!(out, "{:>number$}  {:>offset$}  {:>offset$}  command", "#", "offset", "length")?;
-        for Line { number: n, offset: at, length, name, detail, .. } in commands {
-            let colon = if detail.is_empty() { "" } else { ": " };
-            writeln!(out, "{n:>number$}  {at:>offset$}  {length:>offset$}  {name}{colon}{detail}")?;
+        for Line { number: n, offset: at, length, command, .. } in commands {
+            writeln!(out, "{n:>number$}  {at:>offset$}  {length:>offset$}  {}", printable(command))?;
         }
         writeln!(out)?;
         let count = commands.len();
@@ -162,7 +171,7 @@ mod tests {
         let file = batch();
         let (_folder, path) = written(&file);
         let read = read(&path).unwrap();
-        assert_eq!(read, file);
+        assert_eq!(*read, file);
         let inspection = Inspection::new(Path::new("a.batch"), file.len(), &Batch::parse(&read).unwrap());
         for line in &inspection.commands {
             let at = usize::try_from(line.offset).unwrap();
@@ -173,9 +182,9 @@ mod tests {
         inspection.text(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         let expected = "#  offset  length  command\n\
-                        1      42       8  LOAD: the whole load file, 3 bytes\n\
-                        2      54       4  CONFIRM\n\
-                        3      62      10  SELECT: A0A0A0A0A0\n\n\
+                        1      42       8  LOAD block 0, 3 bytes, last\n\
+                        2      54       4  80 5E 00 00\n\
+                        3      62      10  SELECT A0A0A0A0A0\n\n\
                         a.batch: 3 commands, 72 bytes, 3 of them load file\n\
                         an interrupted issue can go on at commands 1 to 2\n\
                         the card asks for 'smcardctl confirm' before first use\n";
