@@ -86,7 +86,9 @@ impl Settings {
 
     /// Reads them back; the error says what is wrong with the image.
     pub(crate) fn load(memory: &Memory) -> Result<Self, String> {
-        let record = memory.get(Kind::Settings.key(0)).ok_or("the image holds no card settings: it was not made by `smcardd create`")?;
+        let record = memory
+            .get(Kind::Settings.key(0))
+            .ok_or("the image holds no card settings: it was not made by `smcardd create`")?;
         let mut reader = Reader::new(&record.bytes);
         let version = reader.u16().ok_or("the card settings are damaged")?;
         if version != CARD_VERSION {

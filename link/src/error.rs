@@ -12,7 +12,7 @@ pub enum LinkError {
     #[error("the card is gone")]
     Gone,
     /// The card gave no answer: its outer interfaces are shut (privileged mode), or the power failed.
-    #[error("the card gave no answer within {0:?}")]
+    #[error("the card gave no answer (waited {0:?})")]
     NoAnswer(Duration),
     /// The power was switched off during the exchange, as asked by [`crate::PowerSwitch::cut`].
     #[error("the power went during the exchange")]

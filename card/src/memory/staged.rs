@@ -158,6 +158,12 @@ impl Memory {
         if all.is_empty() { Ok(()) } else { self.flash.commit(all) }
     }
 
+    /// Back to the last commit: changes of the issue that are not durable yet are dropped, the issue goes on.
+    pub(crate) fn drop_group(&mut self) {
+        self.close_group();
+        self.open_group();
+    }
+
     /// The issue stops here: what follows is no part of it. Changes not committed before are dropped.
     pub(crate) fn close_group(&mut self) {
         if let Some(group) = self.group.take() {

@@ -1,0 +1,241 @@
+//! The card as a thing with power and interfaces.
+//!
+//! Any number of outer interfaces share one [`Device`]. Each passes the gate of the privileged mode manager before it
+//! touches anything else; while the card issues itself an interface is told at once that nobody answers.
+
+use crate::issuer::{Broken, Issuer};
+use crate::manager::{Manager, Origin, Processed};
+use crate::memory::{Flash, Memory};
+use crate::privilege::{Gate, Passage, Power};
+use crate::recovery::{History, IssueState};
+use crate::response::ResponseTable;
+use crate::settings::Settings;
+use crate::store::{self, CommandStore, Commit};
+use crate::{applet::Runtime, registry};
+use smcard_batch::{CommandApdu, StatusWord};
+use smcard_flash::FlashError;
+use smcard_link::{Answer, LinkError, RecoveryKind, WriteId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Makes the runtime of a card each time the power comes.
+pub type RuntimeFactory = Box<dyn Fn() -> Box<dyn Runtime> + Send + Sync>;
+
+/// A card with its power switch and its outer interfaces.
+pub(crate) struct Device {
+    gate: Gate,
+    pub(crate) power: Arc<Power>,
+    state: Mutex<State>,
+    delay: Duration,
+    runtime: RuntimeFactory,
+}
+
+enum State {
+    On(Box<Session>),
+    Off(Flash),
+    /// The medium failed: nothing is answered until the power comes anew.
+    Mute(Flash, String),
+    /// The medium could not be opened again.
+    Gone,
+}
+
+/// What lives from power-on to power-off.
+struct Session {
+    manager: Manager,
+    store: CommandStore,
+}
+
+impl Device {
+    /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
+    pub(crate) fn new(flash: Flash, delay: Duration, runtime: RuntimeFactory) -> Result<Self, PowerOnError> {
+        let session = power_on(flash, &runtime).map_err(|(_, error)| error)?;
+        let state = Mutex::new(State::On(Box::new(session)));
+        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, runtime })
+    }
+
+    /// What was fixed when the card was made.
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        match &*self.lock() {
+            State::On(session) => Some(session.manager.settings.clone()),
+            _ => None,
+        }
+    }
+
+    /// One command from an outer interface.
+    pub(crate) fn transmit(&self, bytes: &[u8]) -> Result<Answer, LinkError> {
+        self.passes(is_select_by_name(bytes))?;
+        let mut state = self.lock();
+        self.passes(is_select_by_name(bytes))?;
+        let session = on(&mut state)?;
+        // The APDU buffer of an interface: the command is copied here, where one in the command store is not.
+        let buffer = zeroize::Zeroizing::new(bytes.to_vec());
+        let Ok(command) = CommandApdu::parse(&buffer) else {
+            return Ok(Answer::status(StatusWord::WRONG_LENGTH.0));
+        };
+        let answered = match session.manager.process(Origin::Interface, &command) {
+            Ok(Processed::Answer(answer)) => Ok(answer),
+            Ok(Processed::Trigger(trigger)) => {
+                self.gate.enter();
+                let kind = session.manager.settings.privilege;
+                let table = ResponseTable::STANDARD;
+                let (manager, power) = (&mut session.manager, &*self.power);
+                let ended = Issuer { manager, power, delay: self.delay, table }.run(&trigger);
+                self.gate.end(kind);
+                ended
+            }
+            Err(error) => Err(Broken::Medium(error)),
+        };
+        match answered {
+            Ok(answer) => {
+                if self.gate.passage() == Passage::OnlySelect && is_select_by_name(bytes) && answer.is_success() {
+                    self.gate.leave();
+                }
+                Ok(answer)
+            }
+            Err(broken) => Err(self.broken(&mut state, broken)),
+        }
+    }
+
+    /// Opens a direct write for the card manager's current secure session.
+    pub(crate) fn write_open(&self, name: &[u8], length: u32) -> Result<Result<WriteId, Answer>, LinkError> {
+        self.with_store(|session| {
+            let Some(authority) = session.manager.authenticated() else {
+                return Ok(Err(Answer::status(StatusWord::SECURITY_NOT_SATISFIED.0)));
+            };
+            let opened = session.store.open(session.manager.memory.flash_mut(), name, length, authority)?;
+            Ok(opened.map_err(|sw| Answer::status(sw.0)))
+        })
+    }
+
+    /// Streams the next bytes.
+    pub(crate) fn write_chunk(&self, id: WriteId, chunk: &[u8]) -> Result<(), LinkError> {
+        let taken = self.with_store(|session| session.store.chunk(session.manager.memory.flash_mut(), id, chunk))?;
+        if taken { Ok(()) } else { Err(LinkError::Write("not open, or more bytes than announced")) }
+    }
+
+    /// Commits a direct write. Room for it was reserved when it was opened, by an authenticated host.
+    pub(crate) fn write_commit(&self, id: WriteId) -> Result<Answer, LinkError> {
+        let commit = self.with_store(|session| session.store.commit(session.manager.memory.flash_mut(), id))?;
+        Ok(match commit.ok_or(LinkError::Write("not open"))? {
+            Commit::Stored(id) => Answer { data: id.to_be_bytes().to_vec(), sw: StatusWord::SUCCESS.0 },
+            Commit::Damaged(fault) => Answer { data: fault.encode().to_vec(), sw: StatusWord::WRONG_DATA.0 },
+            Commit::Short => Answer::status(StatusWord::WRONG_LENGTH.0),
+            Commit::TableFull => Answer::status(StatusWord::NOT_ENOUGH_MEMORY.0),
+        })
+    }
+
+    /// Gives a direct write up.
+    pub(crate) fn write_abort(&self, id: WriteId) {
+        if let State::On(session) = &mut *self.lock() {
+            session.store.abort(session.manager.memory.flash_mut(), id);
+        }
+    }
+
+    /// Power off and on again.
+    pub(crate) fn reset(&self) -> Result<(), LinkError> {
+        let mut state = self.lock();
+        self.gate.leave();
+        self.power.on();
+        let flash = match std::mem::replace(&mut *state, State::Gone) {
+            State::On(session) => session.manager.into_memory().into_flash(),
+            State::Off(flash) | State::Mute(flash, _) => flash,
+            State::Gone => return Err(LinkError::Gone),
+        };
+        let reopened = Flash::open(flash.into_medium()).map_err(|error| LinkError::Mute(error.to_string()))?;
+        match power_on(reopened, &self.runtime) {
+            Ok(session) => {
+                *state = State::On(Box::new(session));
+                Ok(())
+            }
+            Err((flash, error)) => {
+                let text = error.to_string();
+                *state = State::Mute(flash, text.clone());
+                Err(LinkError::Mute(text))
+            }
+        }
+    }
+
+    fn with_store<T>(&self, act: impl FnOnce(&mut Session) -> Result<T, FlashError>) -> Result<T, LinkError> {
+        self.passes(false)?;
+        let mut state = self.lock();
+        self.passes(false)?;
+        act(on(&mut state)?).map_err(|error| self.broken(&mut state, error.into()))
+    }
+
+    fn passes(&self, select: bool) -> Result<(), LinkError> {
+        match self.gate.passage() {
+            Passage::Open => Ok(()),
+            Passage::OnlySelect if select => Ok(()),
+            Passage::OnlySelect | Passage::Shut => Err(LinkError::NoAnswer(Duration::ZERO)),
+        }
+    }
+
+    fn broken(&self, state: &mut State, broken: Broken) -> LinkError {
+        self.gate.leave();
+        let State::On(session) = std::mem::replace(state, State::Gone) else { return LinkError::Gone };
+        let flash = session.manager.into_memory().into_flash();
+        match broken {
+            Broken::PowerCut => {
+                *state = State::Off(flash);
+                LinkError::PowerCut
+            }
+            Broken::Medium(error) => {
+                log::error!("the card goes mute: {error}");
+                *state = State::Mute(flash, error.to_string());
+                LinkError::Mute(error.to_string())
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a card does not come up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PowerOnError {
+    /// The medium.
+    #[error(transparent)]
+    Flash(#[from] FlashError),
+    /// What is written on it is no card, or one of another version.
+    #[error("{0}; nothing was changed")]
+    Content(String),
+}
+
+fn power_on(flash: Flash, runtime: &RuntimeFactory) -> Result<Session, (Flash, PowerOnError)> {
+    let mut memory = Memory::new(flash);
+    match prepare(&mut memory) {
+        Ok(settings) => {
+            Ok(Session { manager: Manager::new(memory, settings, runtime()), store: CommandStore::default() })
+        }
+        Err(error) => Err((memory.into_flash(), error)),
+    }
+}
+
+fn prepare(memory: &mut Memory) -> Result<Settings, PowerOnError> {
+    let settings = Settings::load(memory).map_err(PowerOnError::Content)?;
+    registry::check(memory).map_err(PowerOnError::Content)?;
+    store::check(memory.flash()).map_err(PowerOnError::Content)?;
+    History::check(memory).map_err(PowerOnError::Content)?;
+    let unfinished = History::load(memory).is_some_and(|history| history.state == IssueState::Unfinished);
+    if unfinished && settings.recovery == RecoveryKind::Restart {
+        log::info!("power-on: the unfinished issue is wiped");
+        memory.undo_group(None)?;
+    }
+    Ok(settings)
+}
+
+fn on(state: &mut State) -> Result<&mut Session, LinkError> {
+    match state {
+        State::On(session) => Ok(session),
+        State::Off(_) => Err(LinkError::PowerCut),
+        State::Mute(_, why) => Err(LinkError::Mute(why.clone())),
+        State::Gone => Err(LinkError::Gone),
+    }
+}
+
+fn is_select_by_name(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x00, 0xA4, 0x04, ..])
+}

@@ -1,0 +1,286 @@
+//! The card manager: knows the current application, routes commands, and serves those that are its own.
+//!
+//! One manager serves two sources of commands. A command from an outer *interface* needs what the standard demands of
+//! it (a secure channel for card content). A command from the *card issuer* stands in the command store, was written by
+//! an authenticated preparer, and runs with that authority.
+
+mod application;
+mod channel;
+mod data;
+mod delete;
+mod files;
+mod install;
+mod issue;
+mod load;
+mod select;
+mod status;
+
+pub(crate) use issue::Trigger;
+
+use crate::applet::{Applet, Runtime};
+use crate::memory::{Kind, Memory};
+use crate::privilege;
+use crate::recovery::History;
+use crate::refusal::{Outcome, Refusal, Response, refuse};
+use crate::scp03::card::{Channel, Handshake};
+use crate::settings::{LifeCycle, Settings};
+use load::LoadSession;
+use smcard_batch::{CommandApdu, StatusWord};
+use smcard_flash::FlashError;
+use smcard_link::Answer;
+
+/// Instruction bytes of the card manager (GlobalPlatform 2.3.1 table 11-1, and the card's own from 54 to 5E).
+mod ins {
+    pub(super) const INITIALIZE_UPDATE: u8 = 0x50;
+    pub(super) const RENAME_FILE: u8 = 0x56;
+    pub(super) const ERASE_FILE: u8 = 0x58;
+    pub(super) const CLEAR: u8 = 0x5C;
+    pub(super) const CONFIRM: u8 = 0x5E;
+    pub(super) const MANAGE_CHANNEL: u8 = 0x70;
+    pub(super) const EXTERNAL_AUTHENTICATE: u8 = 0x82;
+    pub(super) const SELECT: u8 = 0xA4;
+    pub(super) const GET_DATA: u8 = 0xCA;
+    pub(super) const STORE_DATA: u8 = 0xE2;
+    pub(super) const DELETE: u8 = 0xE4;
+    pub(super) const INSTALL: u8 = 0xE6;
+    pub(super) const LOAD: u8 = 0xE8;
+    pub(super) const SET_STATUS: u8 = 0xF0;
+    pub(super) const GET_STATUS: u8 = 0xF2;
+}
+
+/// Where a command comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// An outer interface.
+    Interface,
+    /// The card issuer, with the authority of the batch.
+    Issuer,
+}
+
+/// What the manager makes of a command.
+pub(crate) enum Processed {
+    /// The answer goes to where the command came from.
+    Answer(Answer),
+    /// The answer to START goes inward: it is the issuer's trigger.
+    Trigger(Trigger),
+}
+
+/// Which application gets the commands.
+enum Current {
+    CardManager,
+    Application { index: u32, applet: Option<Box<dyn Applet>> },
+}
+
+/// How far the secure channel is.
+enum ChannelState {
+    Closed,
+    Handshake(Handshake),
+    Open(Channel),
+}
+
+/// What lives as long as a session of one source of commands, and is lost with the power.
+pub(crate) struct Context {
+    current: Current,
+    channel: ChannelState,
+    load: Option<LoadSession>,
+    listing: Option<status::Listing>,
+    personalized: Option<u32>,
+    last_selected: Option<select::Occurrence>,
+}
+
+impl Context {
+    /// As after power-on: the card manager is the current application, nobody is authenticated.
+    pub(crate) fn new() -> Self {
+        Context {
+            current: Current::CardManager,
+            channel: ChannelState::Closed,
+            load: None,
+            listing: None,
+            personalized: None,
+            last_selected: None,
+        }
+    }
+}
+
+/// The card manager.
+pub(crate) struct Manager {
+    pub(crate) memory: Memory,
+    pub(crate) settings: Settings,
+    context: Context,
+    runtime: Box<dyn Runtime>,
+}
+
+impl Manager {
+    pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>) -> Self {
+        Manager { memory, settings, context: Context::new(), runtime }
+    }
+
+    /// The medium; everything volatile is lost: the power is off.
+    pub(crate) fn into_memory(self) -> Memory {
+        self.memory
+    }
+
+    /// Puts another session in hand and gives the one that was.
+    pub(crate) fn swap_context(&mut self, context: Context) -> Context {
+        std::mem::replace(&mut self.context, context)
+    }
+
+    /// The life cycle state of the card.
+    pub(crate) fn life_cycle(&self) -> LifeCycle {
+        let state = self.memory.get(Kind::LifeCycle.key(0)).and_then(|record| record.bytes.first().copied());
+        state.and_then(LifeCycle::from_byte).unwrap_or(LifeCycle::Terminated)
+    }
+
+    /// Version of the key set whose holder is authenticated on the interface, if one is.
+    pub(crate) fn authenticated(&self) -> Option<u8> {
+        match &self.context.channel {
+            ChannelState::Open(channel) => Some(channel.key_version()),
+            _ => None,
+        }
+    }
+
+    /// Serves one command. Changes are accepted when it succeeds and rejected when it does not.
+    ///
+    /// # Errors
+    /// The medium failed; the card goes mute.
+    pub(crate) fn process(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Result<Processed, FlashError> {
+        if origin == Origin::Interface && self.is_card_manager() && privilege::is_issue_request(command) {
+            return Ok(match self.start(command) {
+                Ok(trigger) => Processed::Trigger(trigger),
+                Err(refusal) => Processed::Answer(answer(Err(refusal))?),
+            });
+        }
+        let mut outcome = self.secured(origin, command);
+        if let Ok(response) = &outcome {
+            debug_assert!(response.sw().is_processed());
+            if let Err(error) = self.memory.accept() {
+                outcome = Err(error.into());
+            }
+        }
+        if outcome.is_err() {
+            self.memory.reject();
+        }
+        answer(outcome).map(Processed::Answer)
+    }
+
+    /// Takes the protection of the secure channel off the command and puts it on the response.
+    fn secured(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        let outside = !self.is_card_manager() || is_free_of_channel(command);
+        let ChannelState::Open(channel) = &mut self.context.channel else {
+            if command.cla & 0x04 != 0 && command.ins != ins::EXTERNAL_AUTHENTICATE && self.is_card_manager() {
+                return refuse(StatusWord::SECURITY_NOT_SATISFIED);
+            }
+            return self.route(origin, command);
+        };
+        if outside {
+            return self.route(origin, command);
+        }
+        let Ok(unwrapped) = channel.unwrap(command) else {
+            log::info!("secure channel broken by a command below its level; closed");
+            self.close_session();
+            return refuse(StatusWord::SECURITY_NOT_SATISFIED);
+        };
+        let mut response = self.route(origin, &unwrapped.command())?;
+        if let ChannelState::Open(channel) = &mut self.context.channel {
+            let sw = response.sw().0;
+            channel.wrap(&mut response.data, sw);
+        }
+        Ok(response)
+    }
+
+    fn route(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if command.cla & 0x40 != 0 || command.cla & 0x03 != 0 {
+            return refuse(StatusWord::CHANNEL_UNSUPPORTED);
+        }
+        if command.cla & 0x80 == 0 && command.cla & 0x10 != 0 {
+            return refuse(StatusWord::CHAINING_UNSUPPORTED);
+        }
+        match (command.cla, command.ins) {
+            (0x00, ins::SELECT) if command.p1 == 0x04 => return self.select(command),
+            (0x00, ins::MANAGE_CHANNEL) => return refuse(StatusWord::CHANNEL_UNSUPPORTED),
+            _ => {}
+        }
+        if self.is_card_manager() { self.dispatch(origin, command) } else { self.to_application(command) }
+    }
+
+    /// The card manager's own commands.
+    fn dispatch(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if command.ins != ins::GET_STATUS {
+            self.context.listing = None;
+        }
+        if self.context.load.is_some() && command.ins != ins::LOAD {
+            log::info!("a load was given up for instruction {:02X}", command.ins);
+            self.abort_load();
+        }
+        match (command.cla & !0x04, command.ins) {
+            (0x80 | 0x00, ins::GET_DATA) => self.get_data(command),
+            (0x80, ins::INITIALIZE_UPDATE) => self.initialize_update(origin, command),
+            (0x80, ins::EXTERNAL_AUTHENTICATE) => self.external_authenticate(command),
+            (0x80, ins::CLEAR) => self.clear(origin, command),
+            (0x80, ins::CONFIRM) => self.confirm(origin, command),
+            (0x80, privilege::INS_START) => refuse(StatusWord::CONDITIONS_NOT_SATISFIED),
+            (0x80, ins::GET_STATUS) => self.authorized(origin).and_then(|()| self.get_status(command)),
+            (0x80, ins::ERASE_FILE) => self.authorized(origin).and_then(|()| self.erase_file(origin, command)),
+            (0x80, ins::RENAME_FILE) => self.authorized(origin).and_then(|()| self.rename_file(origin, command)),
+            (0x80, ins::SET_STATUS) => self.authorized(origin).and_then(|()| self.set_status(origin, command)),
+            (0x80, ins::STORE_DATA) => self.content(origin).and_then(|()| self.store_data(command)),
+            (0x80, ins::DELETE) => self.content(origin).and_then(|()| self.delete(command)),
+            (0x80, ins::INSTALL) => self.content(origin).and_then(|()| self.install(command)),
+            (0x80, ins::LOAD) => self.content(origin).and_then(|()| self.load(command)),
+            (0x80 | 0x00, _) => refuse(StatusWord::INS_UNSUPPORTED),
+            _ => refuse(StatusWord::CLA_UNSUPPORTED),
+        }
+    }
+
+    /// The command needs an authenticated host, or the authority of a batch.
+    fn authorized(&self, origin: Origin) -> Result<(), Refusal> {
+        match (origin, &self.context.channel) {
+            (Origin::Issuer, _) | (Origin::Interface, ChannelState::Open(_)) => Ok(()),
+            _ => refuse(StatusWord::SECURITY_NOT_SATISFIED),
+        }
+    }
+
+    /// The command changes card content: besides authority it needs a card that is neither locked nor terminated, and
+    /// none from outside may come between an unfinished issue and its end.
+    fn content(&self, origin: Origin) -> Result<(), Refusal> {
+        self.authorized(origin)?;
+        if matches!(self.life_cycle(), LifeCycle::CardLocked | LifeCycle::Terminated) {
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        if origin == Origin::Interface && History::is_open(&self.memory) {
+            log::info!("card content cannot change while an issue is unfinished: START, CLEAR or CONFIRM first");
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        Ok(())
+    }
+
+    fn is_card_manager(&self) -> bool {
+        matches!(self.context.current, Current::CardManager)
+    }
+
+    /// Ends the secure channel and what hangs on it.
+    fn close_session(&mut self) {
+        self.context.channel = ChannelState::Closed;
+        self.context.personalized = None;
+        self.abort_load();
+    }
+}
+
+/// Commands of the self-issue and the status objects need no keys and leave a secure channel alone; SELECT ends it,
+/// the opening of a channel stands before it.
+fn is_free_of_channel(command: &CommandApdu<'_>) -> bool {
+    match (command.cla, command.ins) {
+        (0x00, ins::SELECT | ins::MANAGE_CHANNEL) | (0x80, ins::CLEAR | ins::CONFIRM | ins::INITIALIZE_UPDATE) => true,
+        (0x80, ins::GET_DATA) => data::is_status_object(command),
+        _ => false,
+    }
+}
+
+/// The answer that goes out.
+fn answer(outcome: Outcome) -> Result<Answer, FlashError> {
+    match outcome {
+        Ok(Response { data, warning }) => Ok(Answer { data, sw: warning.unwrap_or(StatusWord::SUCCESS).0 }),
+        Err(Refusal::Status(sw)) => Ok(Answer::status(sw.0)),
+        Err(Refusal::Medium(error)) => Err(error),
+    }
+}
