@@ -45,8 +45,9 @@ use crate::record::{Key, Record};
 ///
 /// What was read may not be durable: a flush that failed leaves pages that are shown and yet never written. Only the
 /// last thing written before the failure can be concerned, since after it the store was mute: the last commit, or the
-/// header if none followed its snapshot. The first commit therefore writes that part again (the same bytes, which
-/// cannot harm them), and lets a barrier follow, before anything builds on it.
+/// header if none followed its snapshot. Before the first write, be it of a commit or to an extent (whose pages may be
+/// free only by that commit), that part is therefore written again (the same bytes, which cannot harm them) and a
+/// barrier follows.
 pub(crate) struct Journal {
     layout: Layout,
     active: Half,
@@ -155,7 +156,7 @@ impl Journal {
 
     /// Makes certain, once after opening, that what was found is durable.
     pub(crate) fn confirm<M: Medium>(&mut self, io: &mut Io<M>) -> Result<(), FlashError> {
-        if let Some((offset, length)) = self.doubtful {
+        if let Some((offset, length)) = self.doubtful.filter(|_| !io.leaves_out(Barrier::Confirmed)) {
             let found = io.medium.bytes().get(index(offset)..index(offset + length)).unwrap_or_default();
             let found = Zeroizing::new(found.to_vec());
             io.write(offset, &found)?;

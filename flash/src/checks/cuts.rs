@@ -2,6 +2,7 @@
 
 use super::driver::{Broken, Driver};
 use super::model::{self, Model, Step};
+use crate::FlashError;
 use crate::io::Barrier;
 use crate::layout::Layout;
 use crate::sim::{Fault, Simulator, Tear};
@@ -13,7 +14,7 @@ fn layout() -> Layout {
 }
 
 /// Small and large commits, uploads, shared extents, reuse of space; crosses several compactions.
-fn scenario() -> Vec<Step> {
+pub(super) fn scenario() -> Vec<Step> {
     vec![
         Step::Change(vec![(1, Some(20)), (2, Some(300))]),
         Step::Upload { key: 10, length: 5000, piece: 3000 },
@@ -81,7 +82,7 @@ impl Explorer {
                 cuts.push((call, tear));
                 self.count.cuts += 1;
                 let finding = |broken| Finding { cuts: cuts.clone(), step, broken };
-                let reopened = Driver::reopen(left.clone(), &before, &after).map_err(finding)?;
+                let reopened = Driver::reopen(left.clone(), self.left_out, &[&before, &after]).map_err(finding)?;
                 if before != after {
                     let count = &mut self.count;
                     *if reopened.model == after { &mut count.completed } else { &mut count.rolled_back } += 1;
@@ -105,10 +106,9 @@ impl Explorer {
         from: usize,
         length: usize,
     ) -> Option<(Simulator, usize, Model, Model)> {
-        let Ok(mut store) = Store::open(&mut medium) else {
+        let Ok(store) = Store::open_without(&mut medium, self.left_out) else {
             return Some((medium, from, model.clone(), model.clone()));
         };
-        store.leave_out(self.left_out);
         let mut driver = Driver { store, model: model.clone() };
         for (number, step) in self.steps.iter().enumerate().skip(from).take(length) {
             if driver.step(number, step).is_err() {
@@ -122,7 +122,6 @@ impl Explorer {
 
     /// A store that came back works: makes the next steps, and holds what they leave after the power went again.
     fn go_on(&self, mut driver: Driver<Simulator>, from: usize) -> Result<(), Broken> {
-        driver.store.leave_out(self.left_out);
         for (number, step) in self.steps.iter().enumerate().skip(from).take(2) {
             driver.step(number, step).map_err(Broken::Works)?;
         }
@@ -133,7 +132,7 @@ impl Explorer {
     }
 }
 
-fn formatted() -> Simulator {
+pub(super) fn formatted() -> Simulator {
     let store = Store::format_with(Simulator::for_layout(layout()), layout(), [7; 16]).unwrap();
     store.into_medium()
 }
@@ -183,7 +182,6 @@ fn the_scenario_crosses_compactions_and_reuses_space() {
 #[test]
 fn a_cut_at_every_call_leaves_the_state_before_or_after() {
     let count = explore(None, &[all_tears]).unwrap();
-    eprintln!("{count:?}");
     assert!(count.cuts > 20_000, "{count:?}");
     assert!(count.rolled_back > 1000 && count.completed > 1000, "{count:?}");
 }
@@ -191,7 +189,6 @@ fn a_cut_at_every_call_leaves_the_state_before_or_after() {
 #[test]
 fn a_second_cut_while_recovering_from_the_first_does_no_harm_either() {
     let count = explore(None, &[some_tears, some_tears]).unwrap();
-    eprintln!("{count:?}");
     assert!(count.cuts > 20_000, "{count:?}");
 }
 
@@ -203,14 +200,13 @@ fn a_barrier_left_out_is_noticed() {
     }
 }
 
-#[test]
-fn a_cut_while_formatting_leaves_an_image_or_none() {
-    let mut made = 0;
-    let mut refused = 0;
+/// Cuts formatting at every call: images made, images refused.
+fn explore_format(left_out: Option<Barrier>) -> Result<(u64, u64), (u64, Tear, FlashError)> {
+    let (mut made, mut refused) = (0, 0);
     for call in 0.. {
         let mut torn = Simulator::for_layout(layout());
         torn.arm(call, Fault::Power);
-        if Store::format_with(&mut torn, layout(), [7; 16]).is_ok() {
+        if Store::format_without(&mut torn, layout(), left_out).is_ok() {
             break;
         }
         for tear in all_tears(&torn) {
@@ -221,9 +217,17 @@ fn a_cut_while_formatting_leaves_an_image_or_none() {
                     assert_eq!((store.identity(), store.range(..).count()), ([7; 16], 0), "{call} {tear:?}");
                     made += 1;
                 }
+                Err(error @ FlashError::Journal { .. }) => return Err((call, tear, error)),
                 Err(_) => refused += 1,
             }
         }
     }
+    Ok((made, refused))
+}
+
+#[test]
+fn a_cut_while_formatting_leaves_an_image_or_none() {
+    let (made, refused) = explore_format(None).unwrap();
     assert!(made > 0 && refused > 1000, "{made} made, {refused} refused");
+    explore_format(Some(Barrier::Made)).expect_err("a superblock without a journal is noticed");
 }

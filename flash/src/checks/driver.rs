@@ -1,6 +1,7 @@
 //! Runs a store and its model in step.
 
 use super::model::{self, Model, Step, Value};
+use crate::io::Barrier;
 use crate::store::Store;
 use crate::{Changes, FlashError, Key, Medium, PAGE, Record};
 
@@ -10,8 +11,8 @@ use crate::{Changes, FlashError, Key, Medium, PAGE, Record};
 pub(super) enum Broken {
     /// An image that a loss of power left does not open.
     Opens(FlashError),
-    /// The state is neither the one before nor the one after the step.
-    Atomic { found: Model, before: Model, after: Model },
+    /// The state is neither the one before the step nor the one after it.
+    Atomic { found: Model, allowed: Vec<Model> },
     /// A commit that returned `Ok` is not there.
     Durable { found: Model, committed: Model },
     /// Space is in use that no record refers to, or counted twice.
@@ -94,15 +95,14 @@ impl<M: Medium> Driver<M> {
         if free == expected && apart && on_pages { Ok(()) } else { Err(Broken::Reclaims { free, expected }) }
     }
 
-    /// Opens what a broken step left, and finds out whether it was done.
-    pub(super) fn reopen(medium: M, before: &Model, after: &Model) -> Result<Self, Broken> {
-        let store = Store::open(medium).map_err(Broken::Opens)?;
+    /// Opens what a broken step left, and finds out in which of the allowed states it is.
+    pub(super) fn reopen(medium: M, left_out: Option<Barrier>, allowed: &[&Model]) -> Result<Self, Broken> {
+        let store = Store::open_without(medium, left_out).map_err(Broken::Opens)?;
         let found = model::observed(&store);
-        let driver = if found == *before || found == *after {
-            Self { store, model: found }
-        } else {
-            return Err(Broken::Atomic { found, before: before.clone(), after: after.clone() });
-        };
+        if !allowed.contains(&&found) {
+            return Err(Broken::Atomic { found, allowed: allowed.iter().map(|&model| model.clone()).collect() });
+        }
+        let driver = Self { store, model: found };
         driver.check_space()?;
         Ok(driver)
     }

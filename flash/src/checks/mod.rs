@@ -2,4 +2,5 @@
 
 mod cuts;
 mod driver;
+mod faults;
 mod model;

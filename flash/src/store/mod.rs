@@ -1,5 +1,11 @@
 //! The store: records and extents over a medium.
 
+mod commit;
+#[cfg(test)]
+mod left_out;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
@@ -10,7 +16,7 @@ use crate::io::{Barrier, Io};
 use crate::journal::Journal;
 use crate::layout::{Layout, PAGE, index};
 use crate::medium::Medium;
-use crate::record::{Changes, Key, Record};
+use crate::record::{Key, Record};
 use crate::space::Space;
 use crate::stats::{Durability, Stats};
 use crate::superblock::{self, Superblock};
@@ -53,14 +59,18 @@ impl<M: Medium> Store<M> {
     }
 
     pub(crate) fn format_with(medium: M, layout: Layout, identity: [u8; 16]) -> Result<Self, FlashError> {
-        if medium.len() != layout.size() {
-            return Err(FlashError::Unequal { actual: medium.len(), wanted: layout.size() });
+        Self::format_io(Io::new(medium), layout, identity)
+    }
+
+    fn format_io(mut io: Io<M>, layout: Layout, identity: [u8; 16]) -> Result<Self, FlashError> {
+        let size = io.medium.len();
+        if size != layout.size() {
+            return Err(FlashError::Unequal { actual: size, wanted: layout.size() });
         }
-        let managed = medium.bytes().get(..index(layout.data_start())).unwrap_or_default();
+        let managed = io.medium.bytes().get(..index(layout.data_start())).unwrap_or_default();
         if let Some(offset) = managed.iter().position(|&byte| byte != 0) {
             return Err(FlashError::NotBlank { offset: offset as u64 });
         }
-        let mut io = Io::new(medium);
         let journal = Journal::create(layout, &mut io)?;
         io.barrier(Barrier::Made)?;
         let page = Superblock { layout, identity }.encode();
@@ -79,9 +89,14 @@ impl<M: Medium> Store<M> {
     ///
     /// One for each way an image can be wrong, see [`FlashError`].
     pub fn open(medium: M) -> Result<Self, FlashError> {
-        let Superblock { layout, identity } = Superblock::read(medium.bytes())?;
-        let (journal, records) = Journal::load(medium.bytes(), layout)?;
-        let mut store = Self::assemble(Io::new(medium), identity, layout, journal);
+        Self::open_io(Io::new(medium))
+    }
+
+    fn open_io(io: Io<M>) -> Result<Self, FlashError> {
+        let image = io.medium.bytes();
+        let Superblock { layout, identity } = Superblock::read(image)?;
+        let (journal, records) = Journal::load(image, layout)?;
+        let mut store = Self::assemble(io, identity, layout, journal);
         let offset = store.journal.start();
         for extent in records.values().filter_map(|record| record.extent) {
             store.space.adopt(extent).map_err(|reason| FlashError::Journal { offset, reason })?;
@@ -166,7 +181,9 @@ impl<M: Medium> Store<M> {
             return Err(FlashError::Bounds { offset, length, capacity });
         }
         self.unflushed = true;
-        let written = self.io.write(extent.address() + offset, data);
+        // The pages may be free only by a commit that is not confirmed.
+        let confirmed = self.journal.confirm(&mut self.io);
+        let written = confirmed.and_then(|()| self.io.write(extent.address() + offset, data));
         self.mute_on_error(written)
     }
 
@@ -189,95 +206,6 @@ impl<M: Medium> Store<M> {
             Some(pin) => self.io.medium.view(extent.address(), length.min(extent.capacity())).pinned(pin),
             None => View::copied(&[]),
         }
-    }
-
-    /// Applies all changes or none. When it returns `Ok` they are durable, and so is everything written to extents
-    /// before.
-    ///
-    /// No changes at all is `Ok` and touches nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`FlashError::Full`] if the records would not fit into a journal half, and [`FlashError::DeadExtent`] if one
-    /// refers to an extent not in use: nothing changed. [`FlashError::Medium`]: whether the changes were applied is
-    /// known only after opening again, until then the store shows the state before them and is mute.
-    /// [`FlashError::Mute`].
-    pub fn commit(&mut self, changes: Changes) -> Result<(), FlashError> {
-        self.speak()?;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let extents = changes.by_key.values().filter_map(|change| change.as_ref()?.extent);
-        for extent in extents {
-            if !self.space.is_live(extent) {
-                return Err(FlashError::DeadExtent { address: extent.address() });
-            }
-        }
-        let live = self.live_after(&changes);
-        let full = FlashError::Full { asked: live, largest: self.journal.capacity() };
-        if live > self.journal.capacity() {
-            return Err(full);
-        }
-        let written = self.persist(&changes, live).unwrap_or(Err(full));
-        self.mute_on_error(written)?;
-        self.apply(changes, live);
-        Ok(())
-    }
-
-    /// Bytes of a snapshot after the changes.
-    fn live_after(&self, changes: &Changes) -> u64 {
-        let gone: u64 = changes.by_key.keys().filter_map(|key| self.records.get(key)).map(entry::put_size).sum();
-        let come: u64 = changes.by_key.values().flatten().map(entry::put_size).sum();
-        self.live - gone + come
-    }
-
-    /// Brings the changes to the medium. `None` if they cannot be encoded; nothing was written then.
-    fn persist(&mut self, changes: &Changes, live: u64) -> Option<Result<(), FlashError>> {
-        let changed = changes.by_key.iter().map(|(&key, change)| (key, change.as_ref()));
-        let size = changed.clone().map(|(_, change)| entry::change_size(change)).sum();
-        let append = self.journal.fits(size);
-        let payload = if append {
-            entry::encode(changed, index(size))?
-        } else {
-            let mut after: BTreeMap<Key, Option<&Record>> = self.records.iter().map(|(&k, r)| (k, Some(r))).collect();
-            after.extend(changed);
-            entry::encode(after.into_iter().filter(|(_, record)| record.is_some()), index(live))?
-        };
-        Some(self.write_commit(append, &payload))
-    }
-
-    fn write_commit(&mut self, append: bool, payload: &[u8]) -> Result<(), FlashError> {
-        self.journal.confirm(&mut self.io)?;
-        if append {
-            if self.unflushed {
-                self.io.barrier(Barrier::Extents)?;
-            }
-            self.journal.append(&mut self.io, payload)?;
-        } else {
-            self.journal.compact(&mut self.io, payload)?;
-            self.io.stats.compactions += 1;
-        }
-        self.unflushed = false;
-        self.io.stats.commits += 1;
-        self.io.stats.journal_fill = self.io.stats.journal_fill.max(self.journal.fill());
-        Ok(())
-    }
-
-    /// Brings the changes to memory.
-    fn apply(&mut self, changes: Changes, live: u64) {
-        for extent in changes.by_key.values().filter_map(|change| change.as_ref()?.extent) {
-            self.space.refer(extent);
-        }
-        for (key, change) in changes.by_key {
-            let old = match change {
-                Some(record) => self.records.insert(key, record),
-                None => self.records.remove(&key),
-            };
-            if let Some(extent) = old.and_then(|record| record.extent) {
-                self.space.unrefer(extent);
-            }
-        }
-        self.live = live;
     }
 
     /// Chooses how hard commits try from now on.
@@ -308,12 +236,6 @@ impl<M: Medium> Store<M> {
     /// The most bytes that [`reserve`](Store::reserve) can give now.
     pub fn largest_free(&self) -> u64 {
         self.space.largest_free()
-    }
-
-    /// Leaves a barrier out from now on.
-    #[cfg(test)]
-    pub(crate) fn leave_out(&mut self, barrier: Option<Barrier>) {
-        self.io.left_out = barrier;
     }
 
     /// The medium, as it is.
