@@ -7,7 +7,7 @@ use std::{fs, io};
 use smcard_batch::StatusWord;
 use smcard_ioctl::{Client, Outcome, Ticket};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, printable, system};
 
 /// The longest value a file of card/ or apps/ has. More is not read.
 const VALUE_MAX: u64 = 4096;
@@ -37,7 +37,7 @@ impl Card {
             _ => Failure::new(
                 Exit::Gone,
                 what,
-                format!("{}: {error}", path.display()),
+                format!("{}: {}", printable(&path.to_string_lossy()), system(&error)),
                 "mount a card there with smcardd, or name its folder with --card",
             ),
         };
@@ -51,7 +51,7 @@ impl Card {
 pub(crate) fn value(path: &std::path::Path) -> Option<String> {
     let mut text = Vec::new();
     fs::File::open(path).ok()?.take(VALUE_MAX).read_to_end(&mut text).ok()?;
-    Some(crate::exit::printable(String::from_utf8_lossy(&text).trim_end()))
+    Some(printable(String::from_utf8_lossy(&text).trim_end()))
 }
 
 /// Waits as long as it takes.
@@ -61,7 +61,7 @@ pub(crate) fn wait(what: &str, client: &Client, ticket: Ticket) -> Result<Outcom
 
 /// A transport error in words.
 pub(crate) fn errno(errno: i32) -> String {
-    io::Error::from_raw_os_error(errno).to_string()
+    system(&io::Error::from_raw_os_error(errno))
 }
 
 /// `6a84 (not enough memory)`.

@@ -53,7 +53,7 @@ impl Failure {
             io::ErrorKind::AlreadyExists => (Exit::BadInput, "choose another name"),
             _ => (Exit::Gone, ""),
         };
-        Self::new(exit, printable(&path.to_string_lossy()), error.to_string(), advice)
+        Self::new(exit, printable(&path.to_string_lossy()), system(error), advice)
     }
 
     /// A call to the control file that failed; `what` is the command.
@@ -67,13 +67,28 @@ impl Failure {
             }
             ClientError::Gone { .. } => (Exit::Gone, "check that the card is there and smcardd runs"),
             ClientError::Busy { .. } => (Exit::Refused, "'smcardctl wait' waits for the end of the issue"),
+            ClientError::Usage { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                (Exit::Refused, "smcardd or its card cannot do this: it has no keys, or takes short APDUs only")
+            }
             ClientError::Value { .. } | ClientError::Usage { .. } => (Exit::Usage, "see 'smcardctl --help'"),
             ClientError::Version { .. } | ClientError::Answer { .. } => {
                 (Exit::Gone, "install smcardctl and smcardd of the same version")
             }
             _ => (Exit::Gone, "'smcardctl status' shows the card"),
         };
-        Self::new(exit, what, error.to_string(), advice)
+        let why = match error {
+            ClientError::NotACard { path, source } => {
+                let path = printable(&path.to_string_lossy());
+                format!("{path} is not the control file of a mounted card ({})", system(source))
+            }
+            ClientError::NotPermitted { .. } => "not permitted".to_owned(),
+            ClientError::Busy { .. } => "the card is issuing".to_owned(),
+            ClientError::Gone { source, .. } => format!("the card is gone ({})", system(source)),
+            ClientError::Usage { source, .. } => format!("smcardd refuses the request ({})", system(source)),
+            ClientError::Io { source, .. } => system(source),
+            other => other.to_string(),
+        };
+        Self::new(exit, what, why, advice)
     }
 
     /// `what: why; advice`, on one line.
@@ -103,6 +118,15 @@ impl Failure {
         } else {
             writeln!(io::stderr(), "smcardctl: {}", self.line())
         };
+    }
+}
+
+/// An error of the system in words, without the number that the words replace.
+pub(crate) fn system(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.rsplit_once(" (os error ")) {
+        (Some(_), Some((words, _))) => words.to_owned(),
+        _ => text,
     }
 }
 
@@ -138,6 +162,21 @@ mod tests {
         assert_eq!(exit(ClientError::NotPermitted { operation: "START" }), 4);
         assert_eq!(Failure::file(Path::new("x"), &os(2)).exit as u8, 5);
         assert_eq!(Failure::file(Path::new("x"), &os(13)).exit as u8, 4);
+    }
+
+    #[test]
+    fn a_missing_capability_is_a_refusal_and_says_why() {
+        let source = io::Error::from(io::ErrorKind::Unsupported);
+        let failure = Failure::client("authenticate", &ClientError::Usage { operation: "AUTHENTICATE", source });
+        assert_eq!(failure.exit, Exit::Refused);
+        assert!(failure.line().contains("no keys"), "{}", failure.line());
+    }
+
+    #[test]
+    fn system_errors_are_words() {
+        let error = ClientError::Gone { operation: "START", source: io::Error::from_raw_os_error(19) };
+        assert!(Failure::client("start", &error).line().starts_with("start: the card is gone (No such device); "));
+        assert_eq!(system(&io::Error::other("own (os error 1)")), "own (os error 1)");
     }
 
     #[test]

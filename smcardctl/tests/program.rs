@@ -82,7 +82,7 @@ fn a_control_file_that_is_none_is_told() {
     File::create(folder.path().join("control")).unwrap();
     let output = run(&["--card", folder.path().to_str().unwrap(), "reset"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("not the control file of a mounted card"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("is not the control file of a mounted card"), "{}", text(&output.stderr));
 }
 
 #[test]
