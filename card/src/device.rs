@@ -48,7 +48,7 @@ struct Session {
 impl Device {
     /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
     pub(crate) fn new(flash: Flash, delay: Duration, runtime: RuntimeFactory) -> Result<Self, PowerOnError> {
-        let session = power_on(flash, &runtime).map_err(|(_, error)| error)?;
+        let session = power_on(flash, &runtime).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));
         Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, runtime })
     }
@@ -147,7 +147,8 @@ impl Device {
                 *state = State::On(Box::new(session));
                 Ok(())
             }
-            Err((flash, error)) => {
+            Err(failed) => {
+                let (flash, error) = *failed;
                 let text = error.to_string();
                 *state = State::Mute(flash, text.clone());
                 Err(LinkError::Mute(text))
@@ -204,13 +205,13 @@ pub enum PowerOnError {
     Content(String),
 }
 
-fn power_on(flash: Flash, runtime: &RuntimeFactory) -> Result<Session, (Flash, PowerOnError)> {
+fn power_on(flash: Flash, runtime: &RuntimeFactory) -> Result<Session, Box<(Flash, PowerOnError)>> {
     let mut memory = Memory::new(flash);
     match prepare(&mut memory) {
         Ok(settings) => {
             Ok(Session { manager: Manager::new(memory, settings, runtime()), store: CommandStore::default() })
         }
-        Err(error) => Err((memory.into_flash(), error)),
+        Err(error) => Err(Box::new((memory.into_flash(), error))),
     }
 }
 

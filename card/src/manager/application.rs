@@ -41,7 +41,7 @@ impl Manager {
         self.runtime.applet(&application.load_file, &load_file, &application.module)
     }
 
-    pub(super) fn to_application(&mut self, command: &CommandApdu<'_>) -> Outcome {
+    pub(super) fn pass_to_application(&mut self, command: &CommandApdu<'_>) -> Outcome {
         let Current::Application { index, applet } = &mut self.context.current else {
             return refuse(StatusWord::INS_UNSUPPORTED);
         };

@@ -200,7 +200,7 @@ impl Manager {
             (0x00, ins::MANAGE_CHANNEL) => return refuse(StatusWord::CHANNEL_UNSUPPORTED),
             _ => {}
         }
-        if self.is_card_manager() { self.dispatch(origin, command) } else { self.to_application(command) }
+        if self.is_card_manager() { self.dispatch(origin, command) } else { self.pass_to_application(command) }
     }
 
     /// The card manager's own commands.
