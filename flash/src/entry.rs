@@ -97,3 +97,59 @@ fn number(payload: &mut &[u8]) -> Result<u32, &'static str> {
     *payload = rest;
     Ok(u32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(bytes: &[u8], extent: Option<(u32, u32)>) -> Record {
+        Record { bytes: bytes.to_vec(), extent: extent.map(|(first, count)| Extent { first, count }) }
+    }
+
+    /// A put, a put with extent and a deletion, written down by hand from the format.
+    const PAYLOAD: &[u8] = &[
+        1, 0x01, 0, 0, 2, 0, 0, 0, 3, b'a', b'b', b'c', //
+        2, 0x02, 0, 0, 1, 0, 0, 0, 34, 0, 0, 0, 1, 0, 0, 0, 2, 0xAA, 0xBB, //
+        3, 0x03, 0, 0, 0,
+    ];
+
+    #[test]
+    fn entries_are_what_the_format_says() {
+        let (plain, extended) = (record(b"abc", None), record(&[0xAA, 0xBB], Some((34, 1))));
+        let changes = [(Key(0x0100_0002), Some(&plain)), (Key(0x0200_0001), Some(&extended)), (Key(0x0300_0000), None)];
+        let size: u64 = changes.iter().map(|&(_, change)| change_size(change)).sum();
+        assert_eq!(size, 36);
+        let payload = encode(changes.into_iter(), 36).unwrap();
+        assert_eq!(*payload, PAYLOAD);
+        assert_eq!(payload.capacity(), 36, "no copy of a secret is left behind by growing");
+    }
+
+    #[test]
+    fn replay_puts_replaces_and_deletes() {
+        let mut records = BTreeMap::from([
+            (Key(0x0100_0002), record(b"old", Some((40, 2)))),
+            (Key(0x0300_0000), record(b"gone", None)),
+            (Key(0x0400_0000), record(b"stays", None)),
+        ]);
+        replay(PAYLOAD, &mut records).unwrap();
+        let found: Vec<_> =
+            records.iter().map(|(key, record)| (key.0, record.bytes.as_slice(), record.extent)).collect();
+        let extent = Some(Extent { first: 34, count: 1 });
+        assert_eq!(
+            found,
+            [(0x0100_0002, &b"abc"[..], None), (0x0200_0001, &[0xAA, 0xBB], extent), (0x0400_0000, b"stays", None),]
+        );
+    }
+
+    #[test]
+    fn malformed_payloads_say_why() {
+        let fault = |payload: &[u8]| replay(payload, &mut BTreeMap::new()).unwrap_err();
+        assert_eq!(fault(&[0, 0, 0, 0, 1]), "an entry of unknown kind");
+        assert_eq!(fault(&[3, 0, 0, 0, 1, 3, 0, 0, 0, 1]), "keys that do not ascend");
+        assert_eq!(fault(&[1, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 1]), CUT);
+        let ends = [12, 31, 36];
+        for length in (1..PAYLOAD.len()).filter(|length| !ends.contains(length)) {
+            assert_eq!(fault(&PAYLOAD[..length]), CUT, "cut to {length}");
+        }
+    }
+}

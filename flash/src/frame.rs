@@ -209,3 +209,123 @@ fn number64(sector: &[u8], offset: usize) -> u64 {
     bytes.copy_from_slice(&sector[offset..offset + 8]);
     u64::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABEL: Label = Label { kind: Kind::Commit, generation: 1, sequence: 3 };
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        encode_frame(LABEL, payload).unwrap().to_vec()
+    }
+
+    fn reads(region: &[u8]) -> Option<Vec<u8>> {
+        decode_frame(region, 1).map(|frame| frame.payload.to_vec())
+    }
+
+    #[test]
+    fn headers_are_what_the_format_says() {
+        let header = encode_header(2);
+        assert_eq!(header[..16], *b"SMCARDJH\0\0\0\0\0\0\0\x02");
+        // Computed bit by bit by another program.
+        assert_eq!(header[504..], 0x39BF_BB1B_BB69_EA5A_u64.to_be_bytes());
+        assert_eq!(decode_header(&header), Some(2));
+    }
+
+    #[test]
+    fn no_damaged_header_is_read() {
+        for bit in 0..SECTOR * 8 {
+            let mut header = encode_header(7);
+            header[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_header(&header), None, "bit {bit}");
+        }
+        assert_eq!(decode_header(&[0; SECTOR]), None);
+        assert_eq!(decode_header(&encode_header(0)), None);
+        assert_eq!(decode_header(&encode_header(NUMBERS)), None);
+    }
+
+    #[test]
+    fn frames_are_what_the_format_says() {
+        let found = frame(&[0x5A; 609]);
+        assert_eq!(found.len(), 1024);
+        let mut first = b"SMFR\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\x02\x61".to_vec();
+        assert_eq!(found[..32], first);
+        first[7] = 1;
+        assert_eq!(found[512..544], first);
+        assert_eq!(found[544..552], [0; 8]);
+        assert_eq!(found[552..552 + 137], [0x5A; 137]);
+        assert_eq!(found[552 + 137..], [0; 335]);
+    }
+
+    #[test]
+    fn the_checksum_covers_all_but_itself() {
+        let mut payload = vec![1, 0, 0, 0, 9, 0, 0, 2, 0x58];
+        payload.extend([0x5A; 600]);
+        // Computed bit by bit by another program.
+        assert_eq!(frame(&payload)[32..40], 0x0862_8809_14C2_240B_u64.to_be_bytes());
+    }
+
+    #[test]
+    fn sizes_count_whole_sectors() {
+        for (payload, sectors) in [(0, 1), (1, 1), (472, 1), (473, 2), (944, 2), (945, 3)] {
+            assert_eq!(frame_size(payload), sectors * 512, "{payload}");
+            let bytes = vec![1; usize::try_from(payload).unwrap()];
+            assert_eq!(frame(&bytes).len() as u64, sectors * 512, "{payload}");
+            assert_eq!(reads(&frame(&bytes)), Some(bytes), "{payload}");
+            assert!(payload_capacity(sectors * 512) >= payload);
+        }
+        assert_eq!(payload_capacity(1023), 472);
+        assert!(frame_size(u64::MAX) > u64::from(u32::MAX), "too much is much, not little");
+    }
+
+    #[test]
+    fn no_damaged_frame_is_read() {
+        let sound = frame(&[0xA5; 600]);
+        for bit in 0..sound.len() * 8 {
+            let mut damaged = sound.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(reads(&damaged), None, "bit {bit}");
+        }
+        for length in 0..sound.len() {
+            assert_eq!(reads(&sound[..length]), None, "cut to {length}");
+        }
+        assert!(decode_frame(&sound, 2).is_none(), "of another generation");
+    }
+
+    #[test]
+    fn a_frame_of_two_commits_is_not_read() {
+        // The second commit of the same length and label was torn after its first sector.
+        let (first, second) = (frame(&[1; 600]), frame(&[2; 600]));
+        let mixed = [&second[..SECTOR], &first[SECTOR..]].concat();
+        assert_eq!(reads(&mixed), None);
+        assert!(!any_frame(&mixed, 1));
+    }
+
+    #[test]
+    fn content_cannot_pass_for_a_frame() {
+        let hidden = frame(b"forged");
+        // Payload stands at every offset modulo the sector, among them those where a frame would begin.
+        for shift in 0..SECTOR {
+            let payload = [vec![0; shift], hidden.clone(), hidden.clone()].concat();
+            let sound = frame(&payload);
+            assert!(!any_frame(&sound[SECTOR..], 1), "shift {shift}");
+        }
+        assert!(any_frame(&[vec![0; SECTOR], hidden].concat(), 1), "but a real one is found");
+    }
+
+    #[test]
+    fn looking_for_frames_ends() {
+        // Each sector claims to begin a frame that fills all the rest.
+        let mut region = vec![0; SECTOR * 256];
+        for number in 0..256u32 {
+            let at = number as usize * SECTOR;
+            let length = u32::try_from((255 - number as usize) * PIECE + 1).unwrap();
+            let claim = frame(&[]);
+            region[at..at + 32].copy_from_slice(&claim[..32]);
+            region[at + 28..at + 32].copy_from_slice(&length.to_be_bytes());
+        }
+        assert!(any_frame(&region, 1), "this is damage, not a torn commit");
+        assert!(!any_frame(&region, 2));
+    }
+}

@@ -150,3 +150,100 @@ impl Space {
         self.listed.get_mut(&extent.first).filter(|found| found.count == extent.count && found.is_live())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extent(first: u32, count: u32) -> Extent {
+        Extent { first, count }
+    }
+
+    /// Pages 10..30 with 12..14, 18..19 and 25..30 in use: gaps of 2, 4 and 6 pages.
+    fn gapped() -> Space {
+        let mut space = Space::new(10..30);
+        for used in [extent(12, 2), extent(18, 1), extent(25, 5)] {
+            space.adopt(used).unwrap();
+        }
+        space
+    }
+
+    #[test]
+    fn the_smallest_gap_that_fits_is_taken() {
+        assert_eq!(gapped().reserve(1), Some(extent(10, 1)));
+        assert_eq!(gapped().reserve(2), Some(extent(10, 2)));
+        assert_eq!(gapped().reserve(3), Some(extent(14, 3)));
+        assert_eq!(gapped().reserve(5), Some(extent(19, 5)));
+        assert_eq!(gapped().reserve(7), None);
+        assert_eq!(gapped().reserve(0), None);
+    }
+
+    #[test]
+    fn bytes_are_counted() {
+        let mut space = gapped();
+        assert_eq!((space.capacity(), space.free(), space.largest_free()), (20 * PAGE, 12 * PAGE, 6 * PAGE));
+        let taken = space.reserve(6).unwrap();
+        assert_eq!((space.free(), space.largest_free()), (6 * PAGE, 4 * PAGE));
+        space.release(taken);
+        assert_eq!((space.free(), space.largest_free()), (12 * PAGE, 6 * PAGE));
+        let mut full = Space::new(0..3);
+        full.reserve(3).unwrap();
+        assert_eq!((full.free(), full.largest_free()), (0, 0));
+    }
+
+    #[test]
+    fn an_extent_lives_as_long_as_anything_refers_to_it() {
+        let mut space = Space::new(0..4);
+        let held = space.reserve(4).unwrap();
+        space.refer(held);
+        space.refer(held);
+        space.release(held);
+        assert!(space.is_live(held), "the reservation became a reference");
+        space.unrefer(held);
+        assert!(space.is_live(held));
+        space.unrefer(held);
+        assert!(!space.is_live(held));
+        assert_eq!(space.free(), 4 * PAGE);
+        assert_eq!(space.reserve(4), Some(held));
+    }
+
+    #[test]
+    fn a_view_keeps_the_pages_but_not_the_extent() {
+        let mut space = Space::new(0..4);
+        let held = space.reserve(3).unwrap();
+        let pin = space.pin(held).unwrap();
+        assert!(space.is_viewed(held));
+        space.release(held);
+        assert!(!space.is_live(held));
+        assert!(space.pin(held).is_none());
+        assert_eq!((space.free(), space.reserve(2)), (PAGE, None));
+        drop(pin);
+        assert_eq!((space.free(), space.reserve(3)), (4 * PAGE, Some(held)));
+    }
+
+    #[test]
+    fn strangers_are_ignored() {
+        let mut space = gapped();
+        for stranger in [extent(12, 1), extent(13, 1), extent(14, 2), extent(0, 1)] {
+            assert!(!space.is_live(stranger));
+            space.refer(stranger);
+            space.unrefer(stranger);
+            space.release(stranger);
+        }
+        assert_eq!(space.free(), 12 * PAGE);
+    }
+
+    #[test]
+    fn images_cannot_bring_impossible_extents() {
+        let outside = "an extent outside the data area";
+        for bad in
+            [extent(9, 2), extent(29, 2), extent(30, 1), extent(10, 0), extent(u32::MAX, 2), extent(11, u32::MAX)]
+        {
+            assert_eq!(gapped().adopt(bad), Err(outside), "{bad:?}");
+        }
+        for bad in [extent(12, 1), extent(13, 1), extent(11, 2), extent(10, 20), extent(17, 3), extent(12, 3)] {
+            assert_eq!(gapped().adopt(bad), Err("extents that overlap"), "{bad:?}");
+        }
+        gapped().adopt(extent(12, 2)).expect("the same extent may stand in several records");
+    }
+}

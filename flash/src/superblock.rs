@@ -138,3 +138,99 @@ fn number64(page: &[u8; SIZE], offset: usize) -> u64 {
     bytes.copy_from_slice(&page[offset..offset + 8]);
     u64::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::MIN_SIZE;
+
+    fn block() -> Superblock {
+        let identity = std::array::from_fn(|at| u8::try_from(0x10 + at).unwrap());
+        Superblock { layout: Layout::for_size(MIN_SIZE).unwrap(), identity }
+    }
+
+    fn image() -> Vec<u8> {
+        let mut image = vec![0; index(MIN_SIZE)];
+        image[..SIZE].copy_from_slice(&block().encode());
+        image[SIZE..2 * SIZE].copy_from_slice(&block().encode());
+        image
+    }
+
+    /// Changes both copies and makes their checksums right.
+    fn forge(offset: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut image = image();
+        for page in image.chunks_exact_mut(SIZE).take(2) {
+            page[offset..offset + bytes.len()].copy_from_slice(bytes);
+            let checksum = CHECKSUM.checksum(&page[..SIZE - 8]);
+            page[SIZE - 8..].copy_from_slice(&checksum.to_be_bytes());
+        }
+        image
+    }
+
+    #[test]
+    fn the_page_is_what_the_format_says() {
+        let page = block().encode();
+        let mut expected = b"SMCARDFL\0\0\0\x01\0\0\x10\0".to_vec();
+        expected.extend([0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+        expected.extend(0x10..0x20);
+        assert_eq!(page[..48], expected);
+        assert!(page[48..SIZE - 8].iter().all(|&byte| byte == 0));
+        // Computed bit by bit by another program.
+        assert_eq!(page[SIZE - 8..], 0x6CC5_CE3F_DC51_F793_u64.to_be_bytes());
+        assert_eq!(Superblock::read(&image()).unwrap(), block());
+    }
+
+    #[test]
+    fn the_checksum_is_crc_64_xz() {
+        assert_eq!(CHECKSUM.checksum(b"123456789"), 0x995D_C9BB_DF19_39FA);
+    }
+
+    #[test]
+    fn each_fault_has_its_error() {
+        let cut = |length: usize| Superblock::read(&image()[..length]).unwrap_err();
+        assert!(matches!(cut(0), FlashError::Magic { offset: 0 }));
+        assert!(matches!(cut(4095), FlashError::Magic { offset: 0 }));
+        assert!(matches!(cut(8191), FlashError::Length { recorded: MIN_SIZE, actual: 8191 }));
+        assert!(matches!(cut(8192), FlashError::Length { recorded: MIN_SIZE, actual: 8192 }));
+        let mut longer = image();
+        longer.push(0);
+        assert!(matches!(Superblock::read(&longer), Err(FlashError::Length { .. })));
+
+        assert!(matches!(Superblock::read(&vec![0; 8192]), Err(FlashError::Unfinished)));
+        assert!(matches!(Superblock::read(&vec![b'x'; 8192]), Err(FlashError::Magic { offset: 0 })));
+        let newer = Superblock::read(&forge(11, &[2])).unwrap_err();
+        assert!(matches!(newer, FlashError::Version { offset: 8, found: 2, known: 1 }), "{newer}");
+        for (offset, bytes) in [(12, [0, 0, 2, 0]), (20, [0, 0, 0, 1]), (28, [0, 0, 0, 0]), (24, [0xFF; 4])] {
+            let error = Superblock::read(&forge(offset, &bytes)).unwrap_err();
+            assert!(matches!(error, FlashError::Impossible { .. }), "{offset}: {error}");
+        }
+    }
+
+    #[test]
+    fn damage_to_one_copy_names_the_other() {
+        for (damaged, intact) in [(0, SIZE), (SIZE, 0)] {
+            for at in [0, 8, 100, SIZE - 1] {
+                let mut image = image();
+                image[damaged + at] ^= 1;
+                match Superblock::read(&image).unwrap_err() {
+                    FlashError::Superblock { offset, copy } => {
+                        assert_eq!((index(offset), copy.map(index)), (damaged, Some(intact)));
+                    }
+                    other => panic!("byte {at} of {damaged}: {other}"),
+                }
+            }
+        }
+        let mut image = image();
+        image[100] ^= 1;
+        image[SIZE + 100] ^= 1;
+        assert!(matches!(Superblock::read(&image), Err(FlashError::Superblock { offset: 0, copy: None })));
+    }
+
+    #[test]
+    fn copies_that_differ_are_refused() {
+        let mut image = image();
+        let other = Superblock { identity: [1; 16], ..block() };
+        image[SIZE..2 * SIZE].copy_from_slice(&other.encode());
+        assert!(matches!(Superblock::read(&image), Err(FlashError::Impossible { offset: 4096, .. })));
+    }
+}
