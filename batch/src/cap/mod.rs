@@ -60,20 +60,14 @@ impl CapFile {
         }
         entries.sort_by_key(|entry| load_rank(entry_tag(entry)));
 
+        let debug = entries.iter().find(|entry| entry_tag(entry) == tag::DEBUG).map(info_len);
         let of_card = |entry: &&Entry| entry_tag(entry) != tag::DEBUG;
         let mut data = Vec::with_capacity(entries.iter().filter(of_card).map(|entry| entry.bytes.len()).sum());
         for entry in entries.iter().filter(of_card) {
             data.extend_from_slice(&entry.bytes);
         }
         let file = LoadFile::parse(&data)?;
-        check_complete(&file)?;
-        for entry in entries.iter().filter(|entry| !of_card(entry)) {
-            let claimed = file.declared_size(tag::DEBUG).unwrap_or(0);
-            let found = u32::try_from(entry.bytes.len().saturating_sub(HEAD_LEN)).unwrap_or(u32::MAX);
-            if claimed != found {
-                return Err(CapError::DebugSize { claimed, found });
-            }
-        }
+        check_complete(&file, debug)?;
         Ok(CapFile { data })
     }
 
@@ -113,12 +107,14 @@ impl fmt::Debug for CapFile {
     }
 }
 
-/// Tag and size of every component that is not StaticResources.
-const HEAD_LEN: usize = 3;
-
 /// The tag of a component; 0, which none has, for an empty entry.
 fn entry_tag(entry: &Entry) -> u8 {
     entry.bytes.first().copied().unwrap_or(0)
+}
+
+/// Bytes behind tag and size of a component that is not StaticResources.
+fn info_len(entry: &Entry) -> u32 {
+    u32::try_from(entry.bytes.len().saturating_sub(3)).unwrap_or(u32::MAX)
 }
 
 fn load_rank(tag: u8) -> (usize, u8) {
@@ -159,8 +155,14 @@ fn check_entry(entry: &Entry) -> Result<(), CapError> {
     }
 }
 
-/// Descriptor and custom components may be kept from a card, but not be missing from a CAP file. Debug may: tools strip it.
-fn check_complete(file: &LoadFile<'_>) -> Result<(), CapError> {
+/// Descriptor, Debug and custom components may be kept from a card, but not be missing from a CAP file.
+fn check_complete(file: &LoadFile<'_>, debug: Option<u32>) -> Result<(), CapError> {
+    let claimed = file.declared_size(tag::DEBUG).unwrap_or(0);
+    match debug {
+        None if claimed != 0 => return Err(CapError::Missing { tag: tag::DEBUG, size: claimed }),
+        Some(found) if claimed != found => return Err(CapError::DebugSize { claimed, found }),
+        _ => {}
+    }
     let custom = file.custom_components().map(|(tag, _)| tag);
     for tag in std::iter::once(tag::DESCRIPTOR).chain(custom) {
         let size = file.declared_size(tag).unwrap_or(0);

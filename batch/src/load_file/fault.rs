@@ -76,6 +76,9 @@ pub enum CapReason {
     /// A package that imports itself.
     #[error("the package imports itself")]
     SelfImport,
+    /// A package imported twice: its two tokens would be one.
+    #[error("a package is imported twice")]
+    ImportDuplicate,
     /// The Directory and the Applet component count differently, or there is no applet.
     #[error("the number of applets is not the one in the Directory, or 0")]
     AppletCount,
@@ -97,12 +100,18 @@ pub enum CapReason {
     /// The number of entries does not fill the ConstantPool, or an entry has an unknown kind.
     #[error("the constant pool's count does not fit its size, or an entry is of unknown kind")]
     ConstantPool,
+    /// A constant pool entry names a package that is not in the Import component.
+    #[error("an entry of the constant pool names a package that is not imported")]
+    PackageToken,
     /// The two lists do not fill the RefLocation component.
     #[error("the lists of reference locations do not fit the component's size")]
     RefLocation,
     /// The sizes of the static field image differ between Directory and StaticField.
     #[error("the static field sizes differ from those in the Directory")]
     StaticFieldSize,
+    /// Arrays of no known type, more arrays than references, or parts that do not add up to the image's size.
+    #[error("the initial values of the static fields contradict themselves")]
+    StaticField,
 }
 
 impl fmt::Display for CapFault {

@@ -1,8 +1,9 @@
 //! Load file data: the components of a CAP file one behind the other, as LOAD brings them to a card.
 //!
 //! [`LoadFile::parse`] checks the frame: that every component is whole, that none is missing, doubled or unannounced,
-//! that the Directory's sizes and counts are those of the components, that AIDs are AIDs and that install methods lie in
-//! the Method component. It does not verify bytecode.
+//! that the Directory's sizes and counts are those of the components, that AIDs are AIDs, that install methods lie in
+//! the Method component, that constant pool entries name imported packages, and that lists end where their components do.
+//! Class and Method are not looked into: linking and verifying bytecode is for a virtual machine.
 //!
 //! # Contract
 //!
@@ -159,7 +160,7 @@ impl<'a> LoadFile<'a> {
         }
         let directory = Directory::parse(&found.require(tag::DIRECTORY)?, header.version)?;
         let applet = found.require_flagged(tag::APPLET, header.flags.has_applets())?;
-        found.require_flagged(tag::EXPORT, header.flags.exports())?;
+        let export = found.require_flagged(tag::EXPORT, header.flags.exports())?;
         found.check_sizes(data, &directory)?;
 
         let package = header.package.aid;
@@ -171,9 +172,12 @@ impl<'a> LoadFile<'a> {
         } else if directory.applet_count != 0 {
             return Err(CapFault { reason: CapReason::AppletCount, ..found.missing(tag::APPLET) });
         }
-        shape::check_constant_pool(&found.require(tag::CONSTANT_POOL)?)?;
+        shape::check_constant_pool(&found.require(tag::CONSTANT_POOL)?, directory.import_count)?;
         shape::check_ref_location(&found.require(tag::REF_LOCATION)?)?;
         shape::check_static_field(&found.require(tag::STATIC_FIELD)?, &directory)?;
+        if let Some(export) = &export {
+            shape::check_export(export)?;
+        }
         Ok(LoadFile { data, header, directory, import, applet })
     }
 

@@ -60,10 +60,14 @@ pub(super) fn check_imports(component: &Component<'_>, package: &[u8], expected:
     if count != expected || count > MAX {
         return Err(fault);
     }
-    for _ in 0..count {
-        let fault = cursor.fault(CapReason::SelfImport);
-        if import(&mut cursor)?.aid == package {
-            return Err(fault);
+    for index in 0..count {
+        let at = cursor.clone();
+        let import = import(&mut cursor)?;
+        if import.aid == package {
+            return Err(at.fault(CapReason::SelfImport));
+        }
+        if imports(component).take(usize::from(index)).any(|before| before.aid == import.aid) {
+            return Err(at.fault(CapReason::ImportDuplicate));
         }
     }
     cursor.finish()

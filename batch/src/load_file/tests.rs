@@ -218,11 +218,70 @@ fn a_package_does_not_import_itself() {
 }
 
 #[test]
+fn a_package_is_imported_once() {
+    let mut parts = parts();
+    let import = part(&mut parts, tag::IMPORT);
+    import.extend_from_within(1..);
+    import[0] = 2;
+    let mut directory = directory(&parts);
+    directory[30] = 2;
+    *part(&mut parts, tag::DIRECTORY) = directory;
+    assert_eq!(fault(&join(&parts)), (Some(tag::IMPORT), CapReason::ImportDuplicate));
+}
+
+/// The package with these static fields, whose first six bytes the Directory repeats.
+fn with_static_field(info: &[u8]) -> Vec<u8> {
+    let mut parts = parts();
+    *part(&mut parts, tag::STATIC_FIELD) = info.to_vec();
+    let mut directory = directory(&parts);
+    directory[24..26].copy_from_slice(&info[..2]);
+    directory[26..28].copy_from_slice(&info[4..6]);
+    *part(&mut parts, tag::DIRECTORY) = directory;
+    join(&parts)
+}
+
+#[test]
+fn static_fields_add_up() {
+    // An image of 9: two references, the first to an array of three bytes; two zeroes, three values.
+    let right = [0, 9, 0, 2, 0, 1, 3, 0, 3, 7, 8, 9, 0, 2, 0, 3, 4, 5, 6];
+    assert!(LoadFile::parse(&with_static_field(&right)).is_ok());
+    for (index, value, reason) in [
+        (1, 8, CapReason::StaticField),
+        (3, 0, CapReason::StaticField),
+        (6, 9, CapReason::StaticField),
+        (8, 90, CapReason::InfoCut),
+        (13, 3, CapReason::StaticField),
+        (15, 4, CapReason::InfoCut),
+    ] {
+        let mut info = right;
+        info[index] = value;
+        assert_eq!(fault(&with_static_field(&info)), (Some(tag::STATIC_FIELD), reason), "byte {index}");
+    }
+    let longer = [&right[..], &[0]].concat();
+    assert_eq!(fault(&with_static_field(&longer)), (Some(tag::STATIC_FIELD), CapReason::InfoTrailing));
+}
+
+#[test]
+fn exports_fill_their_component() {
+    let with = |export: &'static [u8]| {
+        described(move |parts| {
+            *part(parts, tag::HEADER) = header(6);
+            parts.push((tag::EXPORT, export.to_vec()));
+        })
+    };
+    assert!(LoadFile::parse(&with(&[1, 0, 0, 1, 1, 0, 1, 0, 2])).is_ok());
+    assert_eq!(fault(&with(&[2, 0, 0, 1, 1, 0, 1, 0, 2])), (Some(tag::EXPORT), CapReason::InfoCut));
+    assert_eq!(fault(&with(&[1, 0, 0, 1, 0, 0, 1, 0, 2])), (Some(tag::EXPORT), CapReason::InfoTrailing));
+}
+
+#[test]
 fn pool_and_reference_lists_fill_their_components() {
     let data = described(|parts| part(parts, tag::CONSTANT_POOL)[1] = 2);
     assert_eq!(fault(&data), (Some(tag::CONSTANT_POOL), CapReason::ConstantPool));
     let data = described(|parts| part(parts, tag::CONSTANT_POOL)[2] = 7);
     assert_eq!(fault(&data), (Some(tag::CONSTANT_POOL), CapReason::ConstantPool));
+    let data = described(|parts| part(parts, tag::CONSTANT_POOL)[3] = 0x81);
+    assert_eq!(fault(&data), (Some(tag::CONSTANT_POOL), CapReason::PackageToken));
     let data = described(|parts| part(parts, tag::REF_LOCATION)[1] = 3);
     assert_eq!(fault(&data), (Some(tag::REF_LOCATION), CapReason::RefLocation));
 }
