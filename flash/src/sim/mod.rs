@@ -16,7 +16,7 @@ use crate::superblock::Superblock;
 
 pub use tear::Tear;
 
-use random::Random;
+pub(crate) use random::Random;
 
 /// How an armed call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
