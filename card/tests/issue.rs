@@ -203,7 +203,9 @@ fn several_batches_lie_in_the_store_and_one_is_chosen() {
 fn a_batch_selects_and_personalizes() {
     let mut bench = Bench::standard();
     let mut builder = builder_of(&fixtures::ndef_cap(), Blocks::default(), Recovery::None);
-    for command in ["80E62000 0F 0000 09F0534D434152440101 000000", "80E29000 06 D10102540041", SELECT_TAG, "00A4000C02E104"] {
+    for command in
+        ["80E62000 0F 0000 09F0534D434152440101 000000", "80E29000 06 D10102540041", SELECT_TAG, "00A4000C02E104"]
+    {
         builder.push_bytes(&bytes(command)).expect("a command");
     }
     builder.push_bytes(&bytes("00B0000008")).expect("a command");

@@ -208,7 +208,7 @@ impl Manager {
         if command.ins != ins::GET_STATUS {
             self.context.listing = None;
         }
-        if self.context.load.is_some() && command.ins != ins::LOAD {
+        if self.context.load.is_some() && !matches!(command.ins, ins::LOAD | ins::GET_DATA) {
             log::info!("a load was given up for instruction {:02X}", command.ins);
             self.abort_load();
         }
