@@ -56,13 +56,14 @@ fn a_damaged_batch_is_refused_with_offset_and_reason_and_leaves_nothing() {
     bench.upload("kept", &good);
     let free = bench.free();
     bench.authenticate();
+    let length = u32::try_from(good.len()).expect("small");
     let mut damaged = good.clone();
     *damaged.last_mut().expect("bytes") ^= 1;
     for (file, fault) in [
         (damaged, Fault { offset: 12, reason: Reason::Checksum }),
         (b"#!/bin/sh\necho this is no batch\n".to_vec(), Fault { offset: 0, reason: Reason::Magic }),
-        (good[..good.len() - 1].to_vec(), Fault { offset: 41, reason: Reason::BodyCut }),
-        ([&good[..], b"x"].concat(), Fault { offset: 42, reason: Reason::Trailing }),
+        (good[..good.len() - 1].to_vec(), Fault { offset: length - 1, reason: Reason::BodyCut }),
+        ([&good[..], b"x"].concat(), Fault { offset: length, reason: Reason::Trailing }),
     ] {
         let answer = bench.write("bad", &file);
         assert_eq!((Fault::decode(&answer.data), answer.sw), (Some(fault), 0x6A80));

@@ -1,0 +1,64 @@
+# Every check has a name, and CI runs the same ones. `make demo` and `make test` do all the set-up they need.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+TOOLS := $(CURDIR)/target/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+.PHONY: help setup build demo test unit mounted conformance lint deny fuzz bench msrv clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make demo         the main job, start to end: a CAP file becomes an application that answers
+demo: setup
+	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-fixtures
+	scripts/demo.sh
+
+## make test         all tests: units, the card, mounted cards, conformance
+test: setup unit mounted conformance
+
+## make unit         tests that need no mount
+unit: setup
+	$(CARGO) test --workspace --exclude smcard-tests --quiet
+
+## make mounted      tests on real mounts: writers, C client, signals, documents
+mounted: setup
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
+	$(CARGO) test -p smcard-tests
+
+## make conformance  the part of pjdfstest and fsx that a drop box can pass
+conformance: setup
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
+	scripts/conformance.sh
+
+## make lint         formatting, clippy and documentation without a warning
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+
+## make deny         licences, advisories and bans of all dependencies (installs cargo-deny into target/tools)
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked --root $(TOOLS) cargo-deny
+	$(CARGO) deny check bans licenses sources
+
+## make fuzz         every fuzz target for FUZZ_SECONDS each (60); needs a nightly toolchain and cargo-fuzz
+fuzz:
+	scripts/fuzz.sh
+
+## make bench        timings and ratios, side by side in one run; writes the table of docs/PERFORMANCE.md to standard output
+bench: setup
+	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-fixtures -p smcard-tests
+	scripts/bench.sh
+
+## make msrv         what ships compiles with the oldest compiler it promises (needs that toolchain, or Debian 13)
+msrv:
+	scripts/msrv.sh
+
+## make setup        installs missing Debian packages
+setup:
+	@scripts/setup.sh
+
+clean:
+	$(CARGO) clean
