@@ -3,6 +3,7 @@
 //! Names what a command does and to whom, never what it carries: the contents of LOAD, STORE DATA, PUT KEY and of commands
 //! this module does not know are only counted. AIDs and install parameters' lengths are shown, parameters are not.
 
+use crate::aid::Aid;
 use crate::apdu::CommandApdu;
 use crate::hex::Hex;
 use crate::parse::Command;
@@ -45,8 +46,8 @@ impl Narrator {
         let global_platform = cla & 0x80 != 0;
         Some(match ins {
             0xA4 if p1 == 0x04 && data.is_empty() => "SELECT the card manager".to_owned(),
-            0xA4 if p1 == 0x04 => format!("SELECT {}{}", Hex(data), if p2 & 2 == 0 { "" } else { ", next occurrence" }),
-            0xA4 => format!("SELECT FILE {}", Hex(data.get(..16).unwrap_or(data))),
+            0xA4 if p1 == 0x04 => format!("SELECT {}{}", aid(data), if p2 & 2 == 0 { "" } else { ", next occurrence" }),
+            0xA4 => format!("SELECT FILE {}", aid(data)),
             0x70 if !global_platform && p1 == 0 => "MANAGE CHANNEL, open".to_owned(),
             0x70 if !global_platform => format!("MANAGE CHANNEL, close {p2}"),
             0xB0 if !global_platform => format!("READ BINARY at {}", u16::from_be_bytes([p1, p2])),
@@ -75,7 +76,7 @@ impl Narrator {
         let (first, second) = (counted(&mut rest)?, counted(&mut rest)?);
         let text = match p1 & 0x7F {
             0x02 => {
-                let package = Hex(first).to_string();
+                let package = aid(first);
                 let text = format!("INSTALL [for load] package {package}, security domain {}", aid_or_current(second));
                 self.package = Some(package);
                 text
@@ -86,15 +87,15 @@ impl Narrator {
                 let purpose = if p1 == 0x04 { "install" } else { "install and make selectable" };
                 format!(
                     "INSTALL [for {purpose}] applet {} of {} as {}, privileges {}{parameters}",
-                    Hex(second),
-                    Hex(first),
-                    Hex(instance),
-                    Hex(privileges)
+                    aid(second),
+                    aid(first),
+                    aid(instance),
+                    aid(privileges)
                 )
             }
-            0x08 => format!("INSTALL [for make selectable] {}", Hex(counted(&mut rest)?)),
-            0x10 => format!("INSTALL [for extradition] {} to {}", Hex(counted(&mut rest)?), aid_or_current(first)),
-            0x20 => format!("INSTALL [for personalization] {}", Hex(counted(&mut rest)?)),
+            0x08 => format!("INSTALL [for make selectable] {}", aid(counted(&mut rest)?)),
+            0x10 => format!("INSTALL [for extradition] {} to {}", aid(counted(&mut rest)?), aid_or_current(first)),
+            0x20 => format!("INSTALL [for personalization] {}", aid(counted(&mut rest)?)),
             0x40 => format!("INSTALL [for registry update] {}", aid_or_current(counted(&mut rest)?)),
             _ => return None,
         };
@@ -135,12 +136,17 @@ fn status_scope(p1: u8) -> &'static str {
     }
 }
 
-fn aid_or_nothing(aid: &[u8]) -> String {
-    if aid.is_empty() { String::new() } else { format!(" {}", Hex(aid)) }
+/// An AID or a part of one; anything longer is no AID and only counted.
+fn aid(bytes: &[u8]) -> String {
+    if bytes.len() <= Aid::MAX { Hex(bytes).to_string() } else { count(bytes.len()) }
 }
 
-fn aid_or_current(aid: &[u8]) -> String {
-    if aid.is_empty() { "that runs the batch".to_owned() } else { Hex(aid).to_string() }
+fn aid_or_nothing(bytes: &[u8]) -> String {
+    if bytes.is_empty() { String::new() } else { format!(" {}", aid(bytes)) }
+}
+
+fn aid_or_current(bytes: &[u8]) -> String {
+    if bytes.is_empty() { "that runs the batch".to_owned() } else { aid(bytes) }
 }
 
 /// DELETE by AID or by key (GPC 2.3.1 section 11.2).
@@ -148,8 +154,8 @@ fn delete(data: &[u8], p2: u8) -> Option<String> {
     let (&tag, mut rest) = data.split_first()?;
     let value = counted(&mut rest)?;
     Some(match tag {
-        0x4F if p2 & 0x80 != 0 => format!("DELETE {} and all that belongs to it", Hex(value)),
-        0x4F => format!("DELETE {}", Hex(value)),
+        0x4F if p2 & 0x80 != 0 => format!("DELETE {} and all that belongs to it", aid(value)),
+        0x4F => format!("DELETE {}", aid(value)),
         0xD0 | 0xD2 => "DELETE key".to_owned(),
         _ => return None,
     })
@@ -233,6 +239,19 @@ mod tests {
         ] {
             assert_eq!(words(hex), text, "{hex}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_an_aid_is_only_counted() {
+        let select = CommandApdu::new(0x00, 0xA4, 0x04, 0x00, &[0xAB; 3000]);
+        assert_eq!(describe(&select), "SELECT 3000 bytes");
+        let mut install = Vec::new();
+        for _ in 0..4 {
+            install.push(0xFF);
+            install.extend([0xAB; 255]);
+        }
+        let words = describe(&CommandApdu::new(0x80, 0xE6, 0x0C, 0x00, &install));
+        assert!(words.contains("applet 255 bytes of 255 bytes") && words.len() < 200, "{words}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! * [`apdu`]: command APDUs as borrowed views, in the short, the extended and the direct-reference form;
 //! * [`status`]: status words and their meaning;
-//! * [`format`]: the layout of the file; [`parse`]: views of a batch without copying; [`build`]: making one;
+//! * [`mod@format`]: the layout of the file; [`parse`]: views of a batch without copying; [`build`]: making one;
 //! * [`fault`]: what can be wrong with a batch, with the offset and the reason;
 //! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader;
 //! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words; [`aid`]: application identifiers.

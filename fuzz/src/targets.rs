@@ -27,7 +27,7 @@ pub fn apdu(data: &[u8]) {
     assert_eq!(command.to_vec().as_deref(), Ok(data), "written otherwise than read");
     assert_eq!(command.encoded_len(), data.len());
     let words = describe(&command);
-    assert!(!words.is_empty() && words.len() < 2048, "{} bytes of words", words.len());
+    assert!(!words.is_empty() && words.len() < 300, "{} bytes of words", words.len());
 }
 
 /// A batch file, as it comes and once more with length and checksum put right: a fuzzer does not guess a CRC.
