@@ -51,3 +51,27 @@ fn lock_of(process: &Path, dev: u64, inode: u64) -> Option<bool> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_are_listed_in_words() {
+        let holder = |pid, name: &str| Holder { pid, name: name.to_owned() };
+        assert_eq!(listed(&[holder(7, "smcardd")]), "process 7 (smcardd)");
+        assert_eq!(listed(&[holder(7, "smcardd"), holder(9, "dd")]), "process 7 (smcardd), process 9 (dd)");
+        assert_eq!(listed(&[]), "a process this user may not see");
+    }
+
+    #[test]
+    fn without_a_lock_those_that_have_it_open_are_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let found = of_file(metadata.dev(), metadata.ino());
+        assert_eq!(found.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [std::process::id()]);
+        assert!(!found[0].name.is_empty());
+        let _path = file.into_temp_path();
+        assert_eq!(of_file(metadata.dev(), metadata.ino()), []);
+    }
+}

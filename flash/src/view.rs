@@ -61,3 +61,26 @@ impl fmt::Debug for View {
         formatter.debug_struct("View").field("length", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_content() {
+        assert_eq!(format!("{:?}", View::copied(&[0xAB; 3])), "View { length: 3, .. }");
+    }
+
+    #[test]
+    fn both_pins_live_as_long_as_any_clone() {
+        let (medium, store) = (Arc::new(()), Arc::new(()));
+        let source = Arc::new(vec![1, 2, 3, 4]);
+        let view = View::shared(source, &(1..3), Arc::clone(&medium)).pinned(Arc::clone(&store));
+        let clone = view.clone();
+        drop(view);
+        assert_eq!(*clone, [2, 3]);
+        assert_eq!((Arc::strong_count(&medium), Arc::strong_count(&store)), (2, 2));
+        drop(clone);
+        assert_eq!((Arc::strong_count(&medium), Arc::strong_count(&store)), (1, 1));
+    }
+}

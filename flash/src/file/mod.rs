@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
 use crate::error::FlashError;
 use crate::holders;
 use crate::layout::Layout;
+
 use crate::medium::{Medium, beyond_the_end};
 use crate::view::View;
 
@@ -162,3 +163,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FlashE
     let path: PathBuf = path.to_owned();
     move |source| FlashError::File { action, path, source }
 }
+
+#[cfg(test)]
+mod tests;
