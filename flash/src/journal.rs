@@ -43,11 +43,11 @@ use crate::record::{Key, Record};
 ///
 /// # After opening
 ///
-/// What was read may not be durable: a flush that failed leaves pages that are shown and yet never written. Only the
-/// last thing written before the failure can be concerned, since after it the store was mute: the last commit, or the
+/// What was read may not be durable: a flush that failed leaves pages that are shown for a while and yet never written.
+/// Only the last thing written before the failure can be concerned, since after it the store was mute: the last commit, or the
 /// header if none followed its snapshot. Before the first write, be it of a commit or to an extent (whose pages may be
-/// free only by that commit), that part is therefore written again (the same bytes, which cannot harm them) and a
-/// barrier follows.
+/// free only by that commit), that part is therefore written again, from memory (the same bytes, which cannot
+/// harm them), and a barrier follows.
 pub(crate) struct Journal {
     layout: Layout,
     active: Half,
@@ -56,8 +56,8 @@ pub(crate) struct Journal {
     sequence: u64,
     /// Bytes of the active half in use, its header included.
     fill: u64,
-    /// The part to be confirmed: offset and length.
-    doubtful: Option<(u64, u64)>,
+    /// The part to be confirmed, and its offset.
+    doubtful: Option<(u64, Zeroizing<Vec<u8>>)>,
     /// The other half has a valid header too.
     retire: bool,
 }
@@ -104,7 +104,10 @@ impl Journal {
         let half = image.get(index(start)..index(start + layout.half())).unwrap_or_default();
         let mut records = BTreeMap::new();
         while let Some(frame) = half.get(index(journal.fill)..).and_then(|rest| frame::decode_frame(rest, generation)) {
-            let accepted = journal.accept(&frame).and_then(|()| entry::replay(&frame.payload, &mut records));
+            let place = index(journal.fill)..index(journal.fill + frame.size);
+            let accepted = journal
+                .accept(&frame, half.get(place).unwrap_or_default())
+                .and_then(|()| entry::replay(&frame.payload, &mut records));
             accepted.map_err(|reason| damaged(start + journal.fill, reason))?;
             journal.fill += frame.size;
         }
@@ -117,14 +120,17 @@ impl Journal {
         Ok((journal, records))
     }
 
-    /// Takes the label of the next frame into the state, if it is the one that must come.
-    fn accept(&mut self, frame: &Frame) -> Result<(), &'static str> {
+    /// Takes the next frame into the state, if it is the one that must come. `bytes` is the frame as it stands there.
+    fn accept(&mut self, frame: &Frame, bytes: &[u8]) -> Result<(), &'static str> {
         let Label { kind, sequence, .. } = frame.label;
         let start = self.layout.start_of(self.active);
         match (kind, self.fill == SECTOR_BYTES) {
-            (Kind::Snapshot, true) => self.doubtful = Some((start, SECTOR_BYTES)),
+            (Kind::Snapshot, true) => {
+                let header = frame::encode_header(self.generation);
+                self.doubtful = Some((start, Zeroizing::new(header.to_vec())));
+            }
             (Kind::Commit, false) if sequence == self.sequence + 1 => {
-                self.doubtful = Some((start + self.fill, frame.size));
+                self.doubtful = Some((start + self.fill, Zeroizing::new(bytes.to_vec())));
             }
             (Kind::Commit, false) => return Err("a commit out of sequence"),
             (Kind::Commit, true) => return Err("the half does not begin with a snapshot"),
@@ -156,10 +162,11 @@ impl Journal {
 
     /// Makes certain, once after opening, that what was found is durable.
     pub(crate) fn confirm<M: Medium>(&mut self, io: &mut Io<M>) -> Result<(), FlashError> {
-        if let Some((offset, length)) = self.doubtful.filter(|_| !io.leaves_out(Barrier::Confirmed)) {
-            let found = io.medium.bytes().get(index(offset)..index(offset + length)).unwrap_or_default();
-            let found = Zeroizing::new(found.to_vec());
-            io.write(offset, &found)?;
+        if io.leaves_out(Barrier::Confirmed) {
+            return Ok(());
+        }
+        if let Some((offset, found)) = &self.doubtful {
+            io.write(*offset, found)?;
             io.barrier(Barrier::Confirmed)?;
             self.doubtful = None;
         }

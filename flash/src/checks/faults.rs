@@ -49,13 +49,21 @@ fn check_mute(driver: &mut Driver<&mut Simulator>) {
 
 /// After a stop: opens without a loss of power and makes two more steps, with the power cut at each call in turn and
 /// torn in several ways. Whatever remains opens in a state that is allowed. `lossy`: a flush failed, so what was
-/// pending then may be shown and yet be lost, until something is committed on top of it.
-fn go_on_with_cuts(stopped: &Stopped, lossy: bool, left_out: Option<Barrier>) -> Result<u64, Broken> {
+/// pending then may be shown and yet be lost, until something is committed on top of it. `forgetful`: it is not even
+/// shown for long.
+fn go_on_with_cuts(
+    stopped: &Stopped,
+    (lossy, forgetful): (bool, bool),
+    left_out: Option<Barrier>,
+) -> Result<u64, Broken> {
     let steps = scenario();
     let mut cuts = 0;
     for call in 0.. {
         let mut medium = stopped.medium.clone();
         medium.restart();
+        if forgetful {
+            medium.forget();
+        }
         medium.arm(call, Fault::Power);
         let Ok(store) = Store::open_without(&mut medium, left_out) else {
             cuts += check_tears(&medium, left_out, &[&stopped.before, &stopped.after])?;
@@ -106,7 +114,9 @@ fn explore(fault: Fault, left_out: Option<Barrier>) -> Result<u64, (u64, Broken)
     for call in 1.. {
         let Some(stopped) = run_until(call, fault) else { break };
         let lossy = fault != Fault::Power;
-        cuts += go_on_with_cuts(&stopped, lossy, left_out).map_err(|broken| (call, broken))?;
+        for forgetful in [false, true] {
+            cuts += go_on_with_cuts(&stopped, (lossy, forgetful), left_out).map_err(|broken| (call, broken))?;
+        }
     }
     Ok(cuts)
 }

@@ -21,7 +21,10 @@ use crate::view::View;
 /// An image file: read through a shared map, so that content is referred to in place; written with `pwrite`, so that
 /// a full disk or a failing one is an error and not a signal; `fdatasync` is the barrier.
 ///
-/// Holds an open-file-description lock for its whole life: one writer at a time.
+/// The file system must keep maps and writes coherent, as all local ones of Linux do.
+///
+/// Holds an open-file-description lock for its whole life: one writer at a time. Whoever cuts the file short in spite
+/// of the lock kills the process with SIGBUS at its next read there; that is the price of reading in place.
 pub struct MappedFile {
     mapped: Arc<Mapped>,
     /// The views that live, and some that are gone.

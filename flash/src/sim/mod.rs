@@ -39,7 +39,7 @@ struct Write {
 /// A strict simulation of a [`Medium`].
 ///
 /// A *failed barrier* behaves as Linux does at its worst: of what was pending some sectors become durable, the others
-/// never will, although they are still shown; no later barrier brings them back, only writing them again does.
+/// never will, although they are still shown (unless it is told to [`forget`](Simulator::forget)); no later barrier brings them back, only writing them again does.
 ///
 /// # Panics
 ///
@@ -56,6 +56,7 @@ pub struct Simulator {
     calls: u64,
     armed: Option<(u64, Fault)>,
     failed: bool,
+    forgetful: bool,
 }
 
 impl Simulator {
@@ -74,7 +75,16 @@ impl Simulator {
         };
         let managed = layout.map_or(0, |layout| index(layout.data_start()));
         let shown = bytes.clone();
-        Self { durable: bytes, shown, pending: Vec::new(), managed, calls: 0, armed: None, failed: false }
+        Self {
+            durable: bytes,
+            shown,
+            pending: Vec::new(),
+            managed,
+            calls: 0,
+            armed: None,
+            failed: false,
+            forgetful: false,
+        }
     }
 
     /// A blank medium for an image of another layout than its size would get.
@@ -86,6 +96,12 @@ impl Simulator {
     /// Lets a call fail: the next one for `after` = 0, or one later.
     pub fn arm(&mut self, after: u64, fault: Fault) {
         self.armed = Some((self.calls.saturating_add(after), fault));
+    }
+
+    /// From now on each successful barrier is followed by the host dropping its cache: what a failed barrier lost is
+    /// no longer shown.
+    pub fn forget(&mut self) {
+        self.forgetful = true;
     }
 
     /// Writes and barriers so far.
@@ -201,6 +217,9 @@ impl Medium for Simulator {
             None => {
                 let pending = std::mem::take(&mut self.pending);
                 Tear::Everything.apply(&mut self.durable, &pending, self.managed);
+                if self.forgetful {
+                    self.shown.copy_from_slice(&self.durable);
+                }
                 return Ok(());
             }
             Some(Fault::Power) => return Err(io::Error::other("the power is off")),

@@ -76,6 +76,10 @@ fn a_failed_barrier_loses_what_later_barriers_do_not_bring_back() {
         medium.restart();
         medium.barrier().unwrap();
         assert_eq!(medium.bytes()[..4], [9; 4], "still shown");
+        let mut forgetful = medium.clone();
+        forgetful.forget();
+        forgetful.barrier().unwrap();
+        assert_eq!(forgetful.bytes(), medium.durable(), "shown no longer");
         lost += u32::from(medium.durable()[..4] == [0; 4]);
         medium.write(0, &[9; 4]).unwrap();
         medium.barrier().unwrap();
