@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::store::{self, CommandStore, Commit};
 use crate::{applet::Runtime, registry};
 use smcard_batch::{CommandApdu, StatusWord};
-use smcard_flash::FlashError;
+use smcard_flash::{FlashError, Stats};
 use smcard_link::{Answer, LinkError, RecoveryKind, WriteId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,6 +57,14 @@ impl Device {
     pub(crate) fn settings(&self) -> Option<Settings> {
         match &*self.lock() {
             State::On(session) => Some(session.manager.settings.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the flash did since power-on.
+    pub(crate) fn flash_stats(&self) -> Option<Stats> {
+        match &*self.lock() {
+            State::On(session) => Some(session.manager.memory.flash().stats()),
             _ => None,
         }
     }

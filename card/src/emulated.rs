@@ -5,7 +5,7 @@ use crate::device::{Device, PowerOnError, RuntimeFactory};
 use crate::memory::Flash;
 use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
 use crate::settings::Settings;
-use smcard_flash::{CreateOptions as FlashOptions, Durability, MappedFile, Medium};
+use smcard_flash::{CreateOptions as FlashOptions, Durability, MappedFile, Medium, Stats};
 use smcard_link::{
     Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId,
 };
@@ -163,6 +163,12 @@ impl EmulatedCard {
     #[must_use]
     pub fn second_interface(&self) -> SecondInterface {
         SecondInterface(Arc::clone(&self.device))
+    }
+
+    /// What the card's flash did since power-on; `None` while the card is off or mute.
+    #[must_use]
+    pub fn flash_stats(&self) -> Option<Stats> {
+        self.device.flash_stats()
     }
 
     fn count(&mut self, sent: usize, received: usize) {
