@@ -134,10 +134,23 @@ impl<'a> Batch<'a> {
         self.recovery.chunks_exact(RECOVERY_PAIR_LEN).map(point)
     }
 
-    /// The largest recovery point not beyond command `number` (system S7.6).
+    /// The largest recovery point not beyond command `number` (system S7.6). A card asks before each command, so the search
+    /// halves.
     #[must_use]
     pub fn recovery_point_before(&self, number: u32) -> Option<RecoveryPoint> {
-        self.recovery_points().take_while(|point| point.command <= number).last()
+        let (mut from, mut to) = (0, self.recovery_points().len());
+        let mut found = None;
+        while from < to {
+            let middle = from.midpoint(to);
+            match self.recovery_points().nth(middle) {
+                Some(point) if point.command <= number => {
+                    found = Some(point);
+                    from = middle + 1;
+                }
+                _ => to = middle,
+            }
+        }
+        found
     }
 
     /// All commands in order.
@@ -304,8 +317,27 @@ mod tests {
             let rest: Vec<_> = batch.commands_from(point).map(|command| command.number).collect();
             assert_eq!(rest, (expected..=4).collect::<Vec<_>>());
         }
-        assert_eq!(batch.recovery_point_before(3).map(|point| point.command), Some(3));
-        assert_eq!(batch.recovery_point_before(0), None);
+    }
+
+    #[test]
+    fn the_nearest_earlier_recovery_point_is_found() {
+        for points in 0..=9_u32 {
+            let mut builder = BatchBuilder::new();
+            builder.with_recovery();
+            for number in 1..=20 {
+                if number % 2 == 0 && number <= points * 2 {
+                    builder.recovery_point();
+                }
+                builder.push(&CommandApdu::new(0x80, 0xE2, 0, 0, &[1])).expect("fits");
+            }
+            let file = builder.finish().expect("a batch");
+            let batch = Batch::parse(&file).expect("a batch");
+            for number in 0..=u32::from(u8::MAX) {
+                let found = batch.recovery_point_before(number).map(|point| point.command);
+                let expected = (number / 2).min(points) * 2;
+                assert_eq!(found, (expected > 0).then_some(expected), "{number} with {points} points");
+            }
+        }
     }
 
     #[test]
