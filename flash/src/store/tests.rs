@@ -188,6 +188,8 @@ fn barriers_are_asked_for_where_they_are_needed() {
     store.write(extent, 0, b"x").unwrap();
     store.commit(put(2, b"", Some(extent))).unwrap();
     assert_eq!(barriers(&store) - start, 3, "the content, then the frame");
+    store.commit(put(1, b"", None)).unwrap();
+    assert_eq!(barriers(&store) - start, 4, "no content since");
 
     let mut store = reopened(store);
     assert_eq!(barriers(&store), 1, "what was found");

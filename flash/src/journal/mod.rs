@@ -212,3 +212,6 @@ impl Journal {
 fn damaged(offset: u64, reason: &'static str) -> FlashError {
     FlashError::Journal { offset, reason }
 }
+
+#[cfg(test)]
+mod tests;
