@@ -1,0 +1,274 @@
+//! One open control file: its tickets, its long command and response, and who waits for it.
+//!
+//! Tickets belong to the open file description. Nothing here waits and nothing talks to the card.
+
+use crate::refusal::Refusal;
+use smcard_ioctl::abi::{self, EXTENDED_COMMAND_MAX, SHORT_RESPONSE_MAX, TICKETS_MAX};
+use smcard_ioctl::{OperationKind, OperationState, Structure};
+use smcard_link::Answer;
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// Wakes a program that waits in poll(2). Consumed by waking.
+pub type Waker = Box<dyn FnOnce() + Send>;
+
+/// How an operation ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The operation got what it wanted.
+    pub done: bool,
+    /// errno of the link; 0 where the card answered.
+    pub errno: i32,
+    /// What the card answered; `None` where it did not.
+    pub answer: Option<Answer>,
+    /// Status word to be told; 0 where the card did not answer.
+    pub sw: u16,
+    /// Commands given, for START.
+    pub given: u32,
+    /// Commands in the batch, for START.
+    pub total: u32,
+    /// Exchanges, for START those of the upload included.
+    pub exchanges: u64,
+}
+
+struct Ticket {
+    number: u64,
+    kind: OperationKind,
+    submitted: Instant,
+    ended: Option<(Outcome, Duration)>,
+    fetched: bool,
+}
+
+/// One open control file.
+pub struct Control {
+    /// Who opened it.
+    pub uid: u32,
+    /// Opened for writing: may submit operations.
+    pub writable: bool,
+    /// The generation of the view that its last STATUS saw.
+    pub seen: u64,
+    tickets: VecDeque<Ticket>,
+    waker: Option<Waker>,
+    written: Option<Zeroizing<Vec<u8>>>,
+    response: Zeroizing<Vec<u8>>,
+    read: usize,
+}
+
+impl Control {
+    /// Opened by `uid`; `generation` is what it may take as known.
+    #[must_use]
+    pub fn new(uid: u32, writable: bool, generation: u64) -> Self {
+        Control {
+            uid,
+            writable,
+            seen: generation,
+            tickets: VecDeque::new(),
+            waker: None,
+            written: None,
+            response: Zeroizing::new(Vec::new()),
+            read: 0,
+        }
+    }
+
+    /// Notes a submitted operation. The oldest fetched one makes room.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyResults`] where none was fetched.
+    pub fn submit(&mut self, number: u64, kind: OperationKind, now: Instant) -> Result<(), Refusal> {
+        if self.tickets.len() >= TICKETS_MAX {
+            let fetched = self.tickets.iter().position(|ticket| ticket.fetched).ok_or(Refusal::TooManyResults)?;
+            self.tickets.remove(fetched);
+        }
+        self.tickets.push_back(Ticket { number, kind, submitted: now, ended: None, fetched: false });
+        Ok(())
+    }
+
+    /// Takes back an operation that could not be queued.
+    pub fn withdraw(&mut self, number: u64) {
+        self.tickets.retain(|ticket| ticket.number != number);
+    }
+
+    /// Notes how an operation ended; the program that waits is woken by whoever calls this.
+    pub fn finish(&mut self, number: u64, outcome: Outcome, now: Instant) {
+        if let Some(ticket) = self.tickets.iter_mut().find(|ticket| ticket.number == number) {
+            ticket.ended = Some((outcome, now.saturating_duration_since(ticket.submitted)));
+        }
+    }
+
+    /// The answer to RESULT.
+    ///
+    /// # Errors
+    /// [`Refusal::Pending`], [`Refusal::NotFound`].
+    pub fn result(&mut self, number: u64) -> Result<Vec<u8>, Refusal> {
+        let ticket = self.tickets.iter_mut().find(|ticket| ticket.number == number).ok_or(Refusal::NotFound)?;
+        let (outcome, elapsed) = ticket.ended.as_ref().ok_or(Refusal::Pending)?;
+        ticket.fetched = true;
+        let response = Zeroizing::new(outcome.answer.as_ref().map(Answer::to_bytes).unwrap_or_default());
+        let mut inline = [0; SHORT_RESPONSE_MAX];
+        for (to, from) in inline.iter_mut().zip(response.iter()) {
+            *to = *from;
+        }
+        let more = response.len() > SHORT_RESPONSE_MAX;
+        let state = if outcome.done { OperationState::Done } else { OperationState::Failed };
+        let answer = abi::OperationResult {
+            result: outcome.errno,
+            version: abi::ABI_VERSION,
+            flags: if more { abi::RESULT_MORE } else { 0 },
+            ticket: number,
+            state: state.to_wire(),
+            kind: ticket.kind.to_wire(),
+            sw: outcome.sw,
+            given: outcome.given,
+            total: outcome.total,
+            response_length: u32::try_from(response.len()).unwrap_or(u32::MAX),
+            exchanges: outcome.exchanges,
+            nanoseconds: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            response: inline,
+            ..abi::OperationResult::default()
+        };
+        self.response = response;
+        self.read = 0;
+        Ok(answer.to_bytes())
+    }
+
+    /// True while an operation has ended whose result was not fetched.
+    #[must_use]
+    pub fn has_result(&self) -> bool {
+        self.tickets.iter().any(|ticket| ticket.ended.is_some() && !ticket.fetched)
+    }
+
+    /// True while a result of this kind has not been fetched, or has not come yet.
+    #[must_use]
+    pub fn awaits(&self, kind: OperationKind) -> bool {
+        self.tickets.iter().any(|ticket| ticket.kind == kind && !ticket.fetched)
+    }
+
+    /// Takes one whole command for TRANSMIT; it replaces an earlier one.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLong`].
+    pub fn write(&mut self, command: &[u8]) -> Result<(), Refusal> {
+        if command.len() > EXTENDED_COMMAND_MAX {
+            return Err(Refusal::TooLong);
+        }
+        self.written = Some(Zeroizing::new(command.to_vec()));
+        Ok(())
+    }
+
+    /// The command that was written, once.
+    ///
+    /// # Errors
+    /// [`Refusal::NothingWritten`].
+    pub fn take_written(&mut self) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        self.written.take().ok_or(Refusal::NothingWritten)
+    }
+
+    /// The next bytes of the response that RESULT gave last; none at its end.
+    pub fn read(&mut self, size: usize) -> &[u8] {
+        let rest = self.response.get(self.read..).unwrap_or_default();
+        let part = rest.get(..size).unwrap_or(rest);
+        self.read += part.len();
+        part
+    }
+
+    /// Remembers who is to be woken; the last one counts, the kernel asks anew after each waking.
+    pub fn wait(&mut self, waker: Waker) {
+        self.waker = Some(waker);
+    }
+
+    /// The waker, where `generation` or a result is news to it.
+    pub fn wake(&mut self, generation: u64) -> Option<Waker> {
+        if self.has_result() || self.seen != generation { self.waker.take() } else { None }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Control of uid {}, {} tickets", self.uid, self.tickets.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(data: Vec<u8>) -> Outcome {
+        let answer = Some(Answer { data, sw: 0x9000 });
+        Outcome { done: true, errno: 0, answer, sw: 0x9000, given: 0, total: 0, exchanges: 1 }
+    }
+
+    fn open() -> Control {
+        Control::new(0, true, 0)
+    }
+
+    #[test]
+    fn a_ticket_is_pending_then_done_and_can_be_asked_again() {
+        let mut control = open();
+        control.submit(5, OperationKind::Transmit, Instant::now()).unwrap();
+        assert_eq!(control.result(5), Err(Refusal::Pending));
+        assert_eq!(control.result(6), Err(Refusal::NotFound));
+        assert!(!control.has_result());
+        control.finish(5, outcome(vec![1, 2]), Instant::now());
+        assert!(control.has_result());
+        for _ in 0..2 {
+            let answer = abi::OperationResult::from_bytes(&control.result(5).unwrap()).unwrap();
+            assert_eq!((answer.state, answer.sw, answer.response_length), (1, 0x9000, 4));
+            assert_eq!(answer.response[..4], [1, 2, 0x90, 0]);
+        }
+        assert!(!control.has_result());
+    }
+
+    #[test]
+    fn a_long_response_is_read_in_pieces_to_its_end() {
+        let mut control = open();
+        control.submit(1, OperationKind::Transmit, Instant::now()).unwrap();
+        control.finish(1, outcome(vec![7; 300]), Instant::now());
+        let answer = abi::OperationResult::from_bytes(&control.result(1).unwrap()).unwrap();
+        assert_eq!((answer.flags, answer.response_length), (abi::RESULT_MORE, 302));
+        let lengths: Vec<_> = (0..3).map(|_| control.read(200).len()).collect();
+        assert_eq!(lengths, [200, 102, 0]);
+        control.result(1).unwrap();
+        assert_eq!(control.read(1000).len(), 302, "from the beginning after each RESULT");
+    }
+
+    #[test]
+    fn sixteen_results_that_nobody_fetches_are_the_most() {
+        let mut control = open();
+        for number in 0..16 {
+            control.submit(number, OperationKind::Clear, Instant::now()).unwrap();
+            control.finish(number, outcome(vec![]), Instant::now());
+        }
+        assert_eq!(control.submit(16, OperationKind::Clear, Instant::now()), Err(Refusal::TooManyResults));
+        control.result(3).unwrap();
+        control.submit(16, OperationKind::Clear, Instant::now()).unwrap();
+        assert_eq!(control.result(3), Err(Refusal::NotFound));
+        control.withdraw(16);
+        assert_eq!(control.result(16), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn a_written_command_is_sent_once() {
+        let mut control = open();
+        assert_eq!(control.take_written(), Err(Refusal::NothingWritten));
+        control.write(&[1]).unwrap();
+        control.write(&[2; 5]).unwrap();
+        assert_eq!(control.take_written().unwrap().as_slice(), [2; 5]);
+        assert_eq!(control.take_written(), Err(Refusal::NothingWritten));
+        assert_eq!(control.write(&vec![0; EXTENDED_COMMAND_MAX + 1]), Err(Refusal::TooLong));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_a_result_or_a_change_and_by_nothing_else() {
+        let mut control = open();
+        control.wait(Box::new(|| {}));
+        assert!(control.wake(0).is_none());
+        assert!(control.wake(1).is_some());
+        assert!(control.wake(1).is_none(), "once");
+        control.wait(Box::new(|| {}));
+        control.submit(1, OperationKind::Start, Instant::now()).unwrap();
+        control.finish(1, outcome(vec![]), Instant::now());
+        assert!(control.wake(0).is_some());
+    }
+}

@@ -1,0 +1,84 @@
+//! What a card hangs on: the first argument of `smcardd`.
+
+use crate::config::Emulated;
+use smcard_card::{CreateOptions, EmulatedCard, ImageError, OpenOptions};
+use smcard_link::SecureCard;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why there is no card.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A word before the colon that names no cable.
+    #[error("source {0}: not known; an emulated card is emulated:/path/card.img")]
+    Unknown(String),
+    /// The image cannot be used.
+    #[error("card image {}: {source}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: ImageError,
+    },
+}
+
+/// A source, as it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `emulated:PATH`
+    Emulated(PathBuf),
+}
+
+impl Source {
+    /// Reads a source.
+    ///
+    /// # Errors
+    /// [`SourceError::Unknown`].
+    pub fn parse(text: &str) -> Result<Self, SourceError> {
+        match text.split_once(':') {
+            Some(("emulated", path)) if !path.is_empty() => Ok(Source::Emulated(PathBuf::from(path))),
+            _ => Err(SourceError::Unknown(text.to_owned())),
+        }
+    }
+
+    /// True where the card's factory keys are the well-known test keys.
+    #[must_use]
+    pub fn has_test_keys(&self) -> bool {
+        matches!(self, Source::Emulated(_))
+    }
+
+    /// Switches the card on.
+    ///
+    /// # Errors
+    /// No card, or one in use.
+    pub fn open(&self, emulated: &Emulated) -> Result<Box<dyn SecureCard>, SourceError> {
+        let Source::Emulated(path) = self;
+        let command_delay = Duration::from_millis(emulated.command_delay_ms);
+        let options = OpenOptions { command_delay, ..OpenOptions::default() };
+        let card = EmulatedCard::open(path, options);
+        Ok(Box::new(card.map_err(|source| SourceError::Image { path: path.clone(), source })?))
+    }
+}
+
+/// Makes the image of a new emulated card.
+///
+/// # Errors
+/// The file exists, the size is out of bounds, or it cannot be written.
+pub fn create(path: &Path, options: &CreateOptions) -> Result<(), SourceError> {
+    EmulatedCard::create(path, options).map_err(|source| SourceError::Image { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_names_its_cable() {
+        assert_eq!(Source::parse("emulated:/a:b").unwrap(), Source::Emulated("/a:b".into()));
+        for bad in ["", "emulated", "emulated:", "/dev/mmcblk0", "usb:1"] {
+            assert!(matches!(Source::parse(bad), Err(SourceError::Unknown(_))), "{bad}");
+        }
+    }
+}
