@@ -162,7 +162,6 @@ impl Core {
         };
         if let Some(stored) = found.and_then(|batch| batch.stored.as_ref()) {
             let whole = offset == 0 && (length == 0 || length == stored.size);
-            let length = if length == 0 { stored.size.saturating_sub(offset) } else { length };
             return Resolved {
                 target: Target::Id { id: stored.id, offset, length },
                 total: if whole { stored.commands } else { 0 },

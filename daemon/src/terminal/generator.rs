@@ -51,6 +51,19 @@ pub enum CardData {
     Card,
 }
 
+impl CardData {
+    /// Its tag.
+    #[must_use]
+    pub fn tag(self) -> u16 {
+        match self {
+            CardData::Files => 0xDF71,
+            CardData::Issue => 0xDF72,
+            CardData::Memory => 0xDF73,
+            CardData::Card => 0xDF74,
+        }
+    }
+}
+
 /// SELECT of the card manager: by an empty name (GlobalPlatform 2.3.1, 11.9).
 #[must_use]
 pub fn select_manager() -> Vec<u8> {
@@ -103,13 +116,7 @@ pub fn confirm() -> Vec<u8> {
 /// # Errors
 /// None that happens: the form carries the length.
 pub fn get_data(what: CardData) -> Result<Vec<u8>, ApduError> {
-    let [p1, p2] = match what {
-        CardData::Files => 0xDF71_u16,
-        CardData::Issue => 0xDF72,
-        CardData::Memory => 0xDF73,
-        CardData::Card => 0xDF74,
-    }
-    .to_be_bytes();
+    let [p1, p2] = what.tag().to_be_bytes();
     CommandApdu::new(0x80, 0xCA, p1, p2, &[]).with_le(EXTENDED_LE_ALL).to_vec()
 }
 

@@ -109,6 +109,16 @@ impl<T> Default for Listing<T> {
     }
 }
 
+/// The value of the one data object an answer to GET DATA holds; `None` where it is another or not alone.
+#[must_use]
+pub fn data_object(tag: u16, data: &[u8]) -> Option<Vec<u8>> {
+    let mut all = objects(data);
+    match (all.next(), all.next()) {
+        (Some(Ok((found, value))), None) if found == tag => Some(value.to_vec()),
+        _ => None,
+    }
+}
+
 /// Reads the file management table (`DF71`): an `E5` for each file with `80` identifier, `81` name, `82` size, `83`
 /// state and `84` number of commands. Only complete files (state 00) are listed.
 #[must_use]
@@ -186,7 +196,8 @@ pub fn card(data: &[u8]) -> Option<CardInfo> {
         1 => Some(PrivilegeKind::Hold),
         _ => None,
     };
-    Some(CardInfo { life_cycle, recovery, privilege, level })
+    // Bit 8 says that a channel is open, whatever its level.
+    Some(CardInfo { life_cycle, recovery, privilege, level: level & 0x7F })
 }
 
 /// Reads an answer to GET STATUS: an `E3` for each entry with `4F` AID, `9F70` state, `C5` privileges, `C4` package,
@@ -273,10 +284,19 @@ mod tests {
         let figures: Vec<u8> = [64_u64, 32, 16].iter().flat_map(|n| n.to_be_bytes()).collect();
         assert_eq!(memory(&figures), Some(Memory { capacity: 64, free: 32, largest: 16 }));
         assert_eq!(memory(&figures[1..]), None);
-        let info = card(&[0x0F, 2, 1, 0x33]).unwrap();
+        let info = card(&[0x0F, 2, 1, 0xB3]).unwrap();
         assert_eq!((info.life_cycle, info.level), (0x0F, 0x33));
         assert_eq!((info.recovery, info.privilege), (Some(RecoveryKind::Function), Some(PrivilegeKind::Hold)));
         assert_eq!(card(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn an_answer_to_get_data_holds_the_object_that_was_asked_for() {
+        assert_eq!(data_object(0xDF71, &[0xDF, 0x71, 1, 9]), Some(vec![9]));
+        assert_eq!(data_object(0xDF71, &[0xDF, 0x71, 0]), Some(vec![]));
+        for odd in [&[][..], &[0xDF, 0x72, 1, 9], &[0xDF, 0x71, 2, 9], &[0xDF, 0x71, 0, 0x4F, 0]] {
+            assert_eq!(data_object(0xDF71, odd), None);
+        }
     }
 
     #[test]

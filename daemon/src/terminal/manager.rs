@@ -219,7 +219,7 @@ impl Manager {
     /// # Errors
     /// The card's refusal, transport.
     pub fn files(&mut self) -> Result<Listing<StoredFile>, Refusal> {
-        Ok(inventory::files(&self.question(CardData::Files, "the list of its files")?))
+        Ok(inventory::files(&self.question(CardData::Files, "list of its files")?))
     }
 
     /// Where the last issue stands.
@@ -227,7 +227,7 @@ impl Manager {
     /// # Errors
     /// The card's refusal, a malformed answer, transport.
     pub fn issue(&mut self) -> Result<IssueRecord, Refusal> {
-        let data = self.question(CardData::Issue, "the state of the last issue")?;
+        let data = self.question(CardData::Issue, "state of the last issue")?;
         inventory::issue(&data).ok_or_else(|| malformed("state of the last issue"))
     }
 
@@ -236,7 +236,7 @@ impl Manager {
     /// # Errors
     /// The card's refusal, a malformed answer, transport.
     pub fn memory(&mut self) -> Result<Memory, Refusal> {
-        let data = self.question(CardData::Memory, "the figures of its memory")?;
+        let data = self.question(CardData::Memory, "figures of its memory")?;
         inventory::memory(&data).ok_or_else(|| malformed("figures of its memory"))
     }
 
@@ -245,7 +245,7 @@ impl Manager {
     /// # Errors
     /// The card's refusal, a malformed answer, transport.
     pub fn card(&mut self) -> Result<CardInfo, Refusal> {
-        let data = self.question(CardData::Card, "its life cycle")?;
+        let data = self.question(CardData::Card, "life cycle")?;
         inventory::card(&data).ok_or_else(|| malformed("life cycle"))
     }
 
@@ -276,8 +276,8 @@ impl Manager {
 
     fn question(&mut self, what: CardData, words: &'static str) -> Result<Vec<u8>, Refusal> {
         let answer = self.sender.plain(&encoded(generator::get_data(what))?)?;
-        expect_success(&answer, words)?;
-        Ok(answer.data)
+        expect_success(&answer, "a question")?;
+        inventory::data_object(what.tag(), &answer.data).ok_or_else(|| malformed(words))
     }
 }
 
