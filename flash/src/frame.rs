@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn sectors_must_agree_even_under_a_valid_checksum() {
+        for at in [512, 519, 527, 535, 539, 543] {
+            let mut forged = frame(&[0xA5; 600]);
+            forged[at] ^= 1;
+            forged[32..40].fill(0);
+            let checksum = CHECKSUM.checksum(&forged);
+            forged[32..40].copy_from_slice(&checksum.to_be_bytes());
+            assert_eq!(reads(&forged), None, "byte {at}");
+        }
+    }
+
+    #[test]
     fn a_frame_of_two_commits_is_not_read() {
         // The second commit of the same length and label was torn after its first sector.
         let (first, second) = (frame(&[1; 600]), frame(&[2; 600]));
