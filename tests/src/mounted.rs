@@ -223,7 +223,6 @@ impl Mounted {
     ///
     /// # Panics
     /// If that fails.
-    #[must_use]
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.scratch().join(name);
         fs::write(&path, bytes).unwrap();

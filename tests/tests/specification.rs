@@ -15,7 +15,8 @@ fn every_promise_names_a_test_that_exists() {
             continue;
         }
         for reference in last.split(", ") {
-            let (file, name) = reference.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test in: {row}"));
+            let (file, name) =
+                reference.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test in: {row}"));
             let source = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(source.contains(&format!("fn {name}(")), "{file} has no test {name}");
             tested += 1;
