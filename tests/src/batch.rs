@@ -57,7 +57,7 @@ pub fn wallet() -> &'static [u8] {
     once!(pack(&wallet_cap(), &[], &[]))
 }
 
-/// The library, 1 MiB, by direct reference.
+/// The library, about 1 MiB, by direct reference.
 #[must_use]
 pub fn library() -> &'static [u8] {
     once!(pack(&library_cap(), &["--direct"], &[]))
@@ -94,10 +94,24 @@ pub fn again_medium() -> &'static [u8] {
     once!(pack(&wallet_cap(), &["--no-install", "--direct"], &[&delete(aid::WALLET_PACKAGE)]))
 }
 
-/// Can be issued again and again: loads and deletes the library, a little more than 1 MiB.
+/// Can be issued again and again: loads and deletes the library and then the wallet, more than 1 MiB.
+///
+/// # Panics
+/// If it cannot be built.
 #[must_use]
 pub fn again_large() -> &'static [u8] {
-    once!(pack(&library_cap(), &["--no-install", "--direct"], &[&delete(aid::LIBRARY_PACKAGE)]))
+    once!({
+        let library = pack(&library_cap(), &["--no-install", "--direct"], &[&delete(aid::LIBRARY_PACKAGE)]);
+        let mut builder = BatchBuilder::new();
+        for part in [&library[..], again_medium()] {
+            for command in Batch::parse(part).unwrap().commands() {
+                builder.push_bytes(command.bytes()).unwrap();
+            }
+        }
+        let batch = builder.finish().unwrap();
+        assert!(batch.len() > 1 << 20);
+        batch
+    })
 }
 
 /// Selects the card manager `count` times: with a card that takes its time for each command, a long issue.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::run::{self, until};
 use crate::{binaries, proc};
@@ -29,6 +30,7 @@ pub fn program() -> Command {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    notices: Notices,
     mountpoint: PathBuf,
     log: PathBuf,
     ended: Option<ExitStatus>,
@@ -44,17 +46,17 @@ impl Daemon {
     /// # Panics
     /// If the program cannot be started.
     pub fn start(mut command: Command, mountpoint: &Path, log: &Path) -> Result<Self, String> {
-        let notices = tempfile::tempdir().unwrap();
-        let address = notices.path().join("notify");
-        let socket = UnixDatagram::bind(&address).unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let notices = Notices::new();
         let file = File::options().create(true).append(true).open(log).unwrap();
-        command.env("NOTIFY_SOCKET", &address).stdout(file.try_clone().unwrap()).stderr(file);
+        command
+            .env("NOTIFY_SOCKET", notices.folder.path().join("notify"))
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
         let child = command.spawn().unwrap();
-        let mut daemon = Self { child, mountpoint: mountpoint.to_owned(), log: log.to_owned(), ended: None };
+        let mut daemon = Self { child, notices, mountpoint: mountpoint.to_owned(), log: log.to_owned(), ended: None };
         let mut ready = false;
         until(LIMIT, || {
-            ready = is_ready(&socket);
+            ready = daemon.has_told("READY=1");
             ready || daemon.has_ended()
         });
         if ready { Ok(daemon) } else { Err(daemon.log()) }
@@ -79,6 +81,17 @@ impl Daemon {
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// True where it has told its service manager `what` since this was asked last.
+    #[must_use]
+    pub fn has_told(&self, what: &str) -> bool {
+        let mut notice = [0; 1024];
+        let mut told = false;
+        while let Ok(length) = self.notices.socket.recv(&mut notice) {
+            told |= String::from_utf8_lossy(&notice[..length]).lines().any(|line| line == what);
+        }
+        told
     }
 
     /// Sends it a signal.
@@ -161,12 +174,18 @@ impl Drop for Daemon {
     }
 }
 
-fn is_ready(socket: &UnixDatagram) -> bool {
-    let mut notice = [0; 1024];
-    while let Ok(length) = socket.recv(&mut notice) {
-        if String::from_utf8_lossy(&notice[..length]).lines().any(|line| line == "READY=1") {
-            return true;
-        }
+/// What the daemon tells its service manager.
+#[derive(Debug)]
+struct Notices {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Notices {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, folder }
     }
-    false
 }

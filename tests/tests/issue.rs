@@ -57,9 +57,9 @@ fn sixty_kib_in_blocks_brings_two_applications() {
 }
 
 #[test]
-fn one_mib_travels_by_direct_reference() {
+fn a_mebibyte_travels_by_direct_reference() {
     let card = Setup::new().mount();
-    assert!(batch::library().len() > 1 << 20);
+    assert!(batch::library().len() > 1_000_000);
     issue(&card, batch::library(), "library.batch");
     assert_eq!(card.select(aid::LIBRARY_APPLET), "9000");
 }
