@@ -4,16 +4,17 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The folder with `smcardd` and `smcardctl` of the build profile this test was built with.
+/// The folder with `smcardd` and `smcardctl` of the build profile this test, or program, was built with.
 ///
 /// # Panics
 /// If one of them has not been built.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        // target/PROFILE/deps/TEST
-        let test = env::current_exe().unwrap();
-        let folder = test.ancestors().nth(2).unwrap().to_owned();
+        // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
+        let this = env::current_exe().unwrap();
+        let folder = this.parent().unwrap();
+        let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder }.to_owned();
         for name in ["smcardd", "smcardctl"] {
             let program = folder.join(name);
             assert!(program.is_file(), "{} is not built; run: make mounted", program.display());
