@@ -27,7 +27,7 @@ pub(crate) const SECTOR: usize = 512;
 pub(crate) const SECTOR_BYTES: u64 = 512;
 
 /// Smallest and largest journal half that an image made here has, in bytes.
-const HALF_RANGE: (u64, u64) = (64 << 10, 4 << 20);
+const HALF_RANGE: (u64, u64) = (64 << 10, 1 << 20);
 
 /// The journal half is this part of the image: 256 KiB of 64 MiB.
 const HALF_SHARE: u64 = 256;
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn halves_grow_with_the_image() {
         for (size, half) in
-            [(MIN_SIZE, 64 << 10), (16 << 20, 64 << 10), (64 << 20, 256 << 10), (1 << 30, 4 << 20), (MAX_SIZE, 4 << 20)]
+            [(MIN_SIZE, 64 << 10), (16 << 20, 64 << 10), (64 << 20, 256 << 10), (1 << 30, 1 << 20), (MAX_SIZE, 1 << 20)]
         {
             let layout = Layout::for_size(size).unwrap();
             assert_eq!(layout.half(), half, "image of {size} bytes");

@@ -69,7 +69,7 @@
 //! | what | limit |
 //! |---|---|
 //! | image | [`MIN_SIZE`] to [`MAX_SIZE`], whole pages of [`PAGE`] |
-//! | journal half | 1/256 of the image, at least 64 KiB, at most 4 MiB |
+//! | journal half | 1/256 of the image, at least 64 KiB, at most 1 MiB (so that opening stays quick) |
 //! | all records together | 472/512 of a journal half less one sector; a record counts its bytes and 9, or 17 with an extent |
 //! | one commit | any number of changes, as long as the records fit afterwards |
 //! | one extent | the longest free run of pages |
