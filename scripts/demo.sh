@@ -55,7 +55,7 @@ run "$bin/smcardctl" start
 run cat "$card/status"
 
 say "The application answers: an NFC Forum Type 4 Tag"
-run "$bin/smcardctl" apdu 00A4040007D276000085010100 00A4000C02E104 00B0000013
+run "$bin/smcardctl" apdu 00A4040007D276000085010100 00A4000C02E104 00B0000015
 run "$bin/smcardctl" apps
 
 say "The card is switched off and on; what was issued is still there"
