@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use smcard_fixtures::aid;
 use smcard_tests::batch;
 use smcard_tests::mounted::hex;
-use smcard_tests::run::until;
 use smcard_tests::{Mounted, Setup};
 
 const NDEF: &[u8] = aid::NDEF_INSTANCE;
@@ -319,5 +316,5 @@ fn wait_without_an_issue_says_so() {
     assert_eq!(card.json(&["wait"])["state"], "none");
     card.put(batch::again_small(), "again.batch");
     card.ctl(&["start"]).ok();
-    assert!(until(Duration::from_secs(5), || card.json(&["wait"])["state"] == "done"));
+    assert_eq!(card.json(&["wait"])["state"], "done");
 }

@@ -89,7 +89,11 @@ fn run(
 fn judge(operation: &Operation, outcome: &Outcome) -> (Done, Option<Failure>) {
     let &Operation { name, success, advice } = operation;
     let sw = (outcome.sw != 0).then_some(StatusWord(outcome.sw));
-    let failure = if outcome.error != 0 {
+    let other_keys = outcome.error != 0
+        && io::Error::from_raw_os_error(outcome.error).kind() == io::ErrorKind::PermissionDenied;
+    let failure = if other_keys {
+        Some(Failure::new(Exit::NotPermitted, name, "the card has other keys than smcardd", advice))
+    } else if outcome.error != 0 {
         let why = format!("the card did not answer ({})", errno(outcome.error));
         Some(Failure::new(Exit::Gone, name, why, "check that the card is there, then 'smcardctl reset'"))
     } else if !outcome.is_done() {
@@ -146,6 +150,8 @@ mod tests {
         let refused = judged(OperationState::Failed, 0x6985, 0).1.unwrap();
         assert_eq!(refused.exit, Exit::Refused);
         assert_eq!(refused.line(), "confirm: the card says 6985 (conditions of use not satisfied); look");
+        // AUTHENTICATE that smcardd broke off because the card did not prove that it knows the keys.
+        assert_eq!(judged(OperationState::Failed, 0, 13).1.unwrap().exit, Exit::NotPermitted);
         // A reset has no status word of its own.
         assert_eq!(judged(OperationState::Done, 0, 0).1, None);
         assert_eq!(judged(OperationState::Failed, 0, 19).1.unwrap().exit, Exit::Gone);
