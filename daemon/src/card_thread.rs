@@ -353,7 +353,7 @@ impl Worker {
             view.ended = Some(ended);
             view.ended_is_news = true;
             view.issues += 1;
-            if resolved.confirm.is_none() || outcome.errno != 0 {
+            if resolved.confirm.is_none() || !outcome.done {
                 state.stale = state.stale.and(Parts::ISSUE);
             }
             content_changed(state);

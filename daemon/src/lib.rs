@@ -68,5 +68,7 @@ pub mod serve;
 pub mod source;
 pub mod status;
 pub mod terminal;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 pub mod values;

@@ -152,3 +152,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ pub struct Entry {
 /// The table cannot be read.
 pub fn top(mountpoint: &Path) -> io::Result<Option<Entry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).filter(|entry| entry.mountpoint == mountpoint).last())
+    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|entry| entry.mountpoint == mountpoint))
 }
 
 /// Reads one line: `id parent major:minor root mountpoint options... - fstype source superoptions` (proc(5)).

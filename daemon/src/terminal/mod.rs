@@ -20,3 +20,6 @@ pub use inventory::{CardInfo, IssueRecord, IssueState, Memory, StoredFile};
 pub use manager::Manager;
 pub use receiver::IssueResult;
 pub use session::{Attempt, KeyRing};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Cards for unit tests: one that answers from a script, one that fails where a test wants it, an emulated one in RAM.
+
+use crate::card_thread::Worker;
+use crate::core::{Caller, Core, OpenFlags, Surroundings};
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::status::View;
+use crate::terminal::{KeyRing, Manager};
+use crate::tree::{ISSUE, Rights};
+use smcard_batch::{BatchBuilder, CommandApdu};
+use smcard_card::scp03::{SecurityLevel, StaticKeys, TEST_KEY_VERSION};
+use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
+use smcard_flash::RamMedium;
+use smcard_link::{Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, SecureCard, WriteId};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What a scripted card was sent.
+pub(crate) type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
+type Script = Box<dyn FnMut(&[u8]) -> Result<Answer, LinkError> + Send>;
+
+/// A card that answers commands from a script and takes no files.
+pub(crate) struct Scripted {
+    pub(crate) properties: CardProperties,
+    pub(crate) sent: Sent,
+    script: Script,
+    counters: Counters,
+}
+
+impl Scripted {
+    pub(crate) fn new(script: impl FnMut(&[u8]) -> Result<Answer, LinkError> + Send + 'static) -> Self {
+        let (properties, sent, counters) = (CardProperties::default(), Sent::default(), Counters::default());
+        Scripted { properties, sent, script: Box::new(script), counters }
+    }
+
+    pub(crate) fn holding(mut self) -> Self {
+        self.properties.privilege = PrivilegeKind::Hold;
+        self
+    }
+}
+
+impl SecureCard for Scripted {
+    fn properties(&self) -> &CardProperties {
+        &self.properties
+    }
+    fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
+        self.counters.exchanges += 1;
+        self.sent.lock().unwrap().push(command.to_vec());
+        (self.script)(command)
+    }
+    fn write_open(&mut self, _: &[u8], _: u32) -> Result<Result<WriteId, Answer>, LinkError> {
+        Ok(Err(Answer::status(0x6982)))
+    }
+    fn write_chunk(&mut self, _: WriteId, _: &[u8]) -> Result<(), LinkError> {
+        Err(LinkError::Write("not open"))
+    }
+    fn write_commit(&mut self, _: WriteId) -> Result<Answer, LinkError> {
+        Err(LinkError::Write("not open"))
+    }
+    fn write_abort(&mut self, _: WriteId) {}
+    fn reset(&mut self) -> Result<(), LinkError> {
+        Ok(())
+    }
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+    fn power_switch(&self) -> Option<Arc<dyn PowerSwitch>> {
+        None
+    }
+}
+
+/// Failures that the next exchanges meet, in order; `None` lets one pass.
+pub(crate) type Failures = Arc<Mutex<VecDeque<Option<LinkError>>>>;
+
+/// A card whose link fails where a test wants it to.
+struct Failing {
+    card: EmulatedCard,
+    failures: Failures,
+}
+
+impl Failing {
+    fn meet(&self) -> Result<(), LinkError> {
+        self.failures.lock().unwrap().pop_front().flatten().map_or(Ok(()), Err)
+    }
+}
+
+impl SecureCard for Failing {
+    fn properties(&self) -> &CardProperties {
+        self.card.properties()
+    }
+    fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
+        self.meet()?;
+        self.card.transmit(command)
+    }
+    fn write_open(&mut self, name: &[u8], length: u32) -> Result<Result<WriteId, Answer>, LinkError> {
+        self.meet()?;
+        self.card.write_open(name, length)
+    }
+    fn write_chunk(&mut self, id: WriteId, chunk: &[u8]) -> Result<(), LinkError> {
+        self.meet()?;
+        self.card.write_chunk(id, chunk)
+    }
+    fn write_commit(&mut self, id: WriteId) -> Result<Answer, LinkError> {
+        self.meet()?;
+        self.card.write_commit(id)
+    }
+    fn write_abort(&mut self, id: WriteId) {
+        self.card.write_abort(id);
+    }
+    fn reset(&mut self) -> Result<(), LinkError> {
+        self.meet()?;
+        self.card.reset()
+    }
+    fn counters(&self) -> Counters {
+        self.card.counters()
+    }
+    fn power_switch(&self) -> Option<Arc<dyn PowerSwitch>> {
+        self.card.power_switch()
+    }
+}
+
+/// The test keys at level 33.
+pub(crate) fn test_ring() -> KeyRing {
+    KeyRing::new(StaticKeys::test(), TEST_KEY_VERSION, SecurityLevel::ALL)
+}
+
+/// How a mount in a test is made.
+pub(crate) struct Setup {
+    pub(crate) ring: Option<KeyRing>,
+    pub(crate) auto: bool,
+    pub(crate) delay: Duration,
+    pub(crate) privilege: PrivilegeKind,
+    pub(crate) size: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let (delay, privilege) = (Duration::ZERO, PrivilegeKind::Auto);
+        Setup { ring: Some(test_ring()), auto: true, delay, privilege, size: 4 << 20 }
+    }
+}
+
+/// A mount without FUSE: the core, and a card thread with an emulated card.
+pub(crate) struct Rig {
+    pub(crate) core: Arc<Core>,
+    pub(crate) failures: Failures,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub(crate) const ME: Caller = Caller { uid: 0, tid: 42 };
+pub(crate) const WRITE: OpenFlags = OpenFlags { write: true, exclusive: false };
+
+impl Rig {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let options = CreateOptions { size: setup.size, privilege: setup.privilege, ..CreateOptions::default() };
+        let medium = EmulatedCard::format(Box::new(RamMedium::new(setup.size)), &options).unwrap();
+        let options = OpenOptions { command_delay: setup.delay, ..OpenOptions::default() };
+        let card = EmulatedCard::on_medium(medium, "emulated ram".into(), options).unwrap();
+        let failures = Failures::default();
+        let has_keys = setup.ring.is_some();
+        let power = card.power_switch();
+        let card = Failing { card, failures: failures.clone() };
+        let manager = Manager::new(Box::new(card), setup.ring, setup.auto);
+        let properties = manager.sender().properties().clone();
+        let rights = Rights {
+            uid: 0,
+            gid: 0,
+            preparer_gid: 0,
+            operator_gid: 0,
+            issue_mode: 0o770,
+            batch_mode: 0o220,
+            control_mode: 0o660,
+        };
+        let surroundings = Surroundings { rights, process_of: Some, power };
+        let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
+        let worker = Worker::new(core.clone(), manager).unwrap();
+        let thread = Some(std::thread::spawn(move || worker.run()));
+        Rig { core, failures, thread }
+    }
+
+    /// Calls an operation and waits for its answer.
+    pub(crate) fn ask<T: Send + 'static>(&self, call: impl FnOnce(&Arc<Core>, Reply<T>)) -> Result<T, Refusal> {
+        wait(&self.begin(call))
+    }
+
+    /// Calls an operation whose answer comes later.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Arc<Core>, Reply<T>),
+    ) -> Receiver<Result<T, Refusal>> {
+        let (tx, rx) = channel();
+        call(&self.core, Reply::new(move |answer| drop(tx.send(answer))));
+        rx
+    }
+
+    pub(crate) fn create(&self, name: &str) -> Result<u64, Refusal> {
+        let created = self.ask(|core, reply| core.create(ME, ISSUE, name.as_bytes(), WRITE, reply));
+        created.map(|(_, opened)| opened.fh)
+    }
+
+    pub(crate) fn write(&self, fh: u64, offset: usize, data: &[u8]) -> Result<u32, Refusal> {
+        self.ask(|core, reply| core.write(fh, offset as u64, data, reply))
+    }
+
+    /// What cp(1) does.
+    pub(crate) fn copy(&self, name: &str, data: &[u8]) -> Result<(), Refusal> {
+        let fh = self.create(name)?;
+        let mut written = Ok(());
+        for (at, piece) in data.chunks(1000).enumerate() {
+            written = self.write(fh, at * 1000, piece).map(|_| ());
+            if written.is_err() {
+                break;
+            }
+        }
+        let flushed = self.core.flush(ME, fh);
+        self.core.release(fh);
+        written.and(flushed)
+    }
+
+    pub(crate) fn unlink(&self, name: &str) -> Result<(), Refusal> {
+        self.ask(|core, reply| core.unlink(ISSUE, name.as_bytes(), reply))
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Refusal> {
+        self.ask(|core, reply| core.rename((ISSUE, from.as_bytes()), (ISSUE, to.as_bytes()), false, reply))
+    }
+
+    /// What ls(1) shows of `issue/`: names and sizes.
+    pub(crate) fn list(&self) -> Vec<(String, u64)> {
+        let fh = self.ask(|core, reply| core.opendir(ISSUE, reply)).unwrap();
+        let mut shown = Vec::new();
+        self.core
+            .readdir(fh, 2, |entry, _| {
+                shown.push((String::from_utf8(entry.name.clone()).unwrap(), entry.ino));
+                true
+            })
+            .unwrap();
+        self.core.releasedir(fh);
+        shown.into_iter().map(|(name, ino)| (name, self.core.getattr(ino).unwrap().size)).collect()
+    }
+
+    pub(crate) fn line(&self) -> String {
+        self.core.read(|state| state.view.line(std::time::Instant::now()))
+    }
+
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.core.read(|state| state.view.counters.exchanges)
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.core.close();
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(matches!(ended, Some(Ok(()))), "the card thread panicked");
+        }
+    }
+}
+
+/// Waits for an answer; a lost one fails the test.
+pub(crate) fn wait<T>(answer: &Receiver<Result<T, Refusal>>) -> Result<T, Refusal> {
+    answer.recv_timeout(Duration::from_secs(20)).expect("an answer")
+}
+
+/// A batch of `commands` harmless commands (GET STATUS).
+pub(crate) fn batch(commands: usize) -> Vec<u8> {
+    batch_of(commands, &CommandApdu::new(0x80, 0xF2, 0x80, 0x02, &[0x4F, 0x00]).with_le(256))
+}
+
+/// A batch of `commands` times the same command.
+pub(crate) fn batch_of(commands: usize, command: &CommandApdu<'_>) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..commands {
+        builder.push(command).unwrap();
+    }
+    builder.finish().unwrap()
+}
