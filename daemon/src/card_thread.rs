@@ -15,7 +15,7 @@ use crate::terminal::{Attempt, IssueRecord, IssueState, Manager};
 use rustix::io::Errno;
 use smcard_card::scp03::SecurityLevel;
 use smcard_ioctl::{Operation, StartRequest};
-use smcard_link::{Answer, LinkError, WriteId};
+use smcard_link::{LinkError, WriteId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -73,6 +73,7 @@ impl Worker {
         for write in self.writes.into_values() {
             self.manager.write_abort(write.id);
         }
+        self.core.ended();
     }
 
     /// Brings what everybody may know up to date; true where the card is gone.
@@ -283,12 +284,12 @@ impl Worker {
             Operation::Authenticate { level, key_version } => self.authenticate(level, key_version),
             Operation::Transmit(command) => {
                 let command = command.as_ref().map_or(&[][..], |command| command.as_bytes());
-                let mut outcome = answered(self.manager.sender_mut().raw(command));
+                let mut outcome = Outcome::answered(self.manager.sender_mut().raw(command));
                 outcome.done = outcome.errno == 0;
                 outcome
             }
             Operation::Clear => {
-                let outcome = answered(self.manager.clear());
+                let outcome = Outcome::answered(self.manager.clear());
                 if outcome.done {
                     self.core.update(|state| {
                         state.view.unfinished = None;
@@ -299,7 +300,7 @@ impl Worker {
                 outcome
             }
             Operation::Confirm => {
-                let outcome = answered(self.manager.confirm());
+                let outcome = Outcome::answered(self.manager.confirm());
                 if outcome.done {
                     self.core.update(|state| {
                         state.view.confirm_needed = false;
@@ -309,7 +310,7 @@ impl Worker {
                 outcome
             }
             Operation::Reset => self.reset(),
-            _ => failed(Errno::OPNOTSUPP),
+            _ => Outcome::failed(Errno::OPNOTSUPP),
         };
         outcome.exchanges = self.manager.exchanges() - before;
         outcome
@@ -324,12 +325,12 @@ impl Worker {
         let exchanges = resolved.upload_exchanges + (self.manager.exchanges() - before);
         let (mut outcome, result) = match started {
             Ok((result, answer)) => {
-                let mut outcome = answered(Ok(answer));
+                let mut outcome = Outcome::answered(Ok(answer));
                 (outcome.given, outcome.total) = (result.given, result.total);
                 (outcome, Ok(result))
             }
             Err(error) => {
-                let outcome = failed(link_errno(&error));
+                let outcome = Outcome::failed(link_errno(&error));
                 (outcome, Err((link_errno(&error).raw_os_error(), error.to_string())))
             }
         };
@@ -363,11 +364,11 @@ impl Worker {
 
     fn authenticate(&mut self, level: Option<u8>, version: Option<u8>) -> Outcome {
         match self.manager.authenticate(level.and_then(SecurityLevel::from_p1), version) {
-            Ok(Some(Attempt::Opened)) => Outcome { done: true, sw: 0x9000, ..silent() },
-            Ok(Some(Attempt::Refused { sw: Some(sw), .. })) => Outcome { sw: sw.0, ..silent() },
-            Ok(Some(Attempt::Refused { sw: None, .. })) => failed(Errno::ACCESS),
-            Ok(None) => failed(Errno::OPNOTSUPP),
-            Err(error) => failed(link_errno(&error)),
+            Ok(Some(Attempt::Opened)) => Outcome { done: true, sw: 0x9000, ..Outcome::silent() },
+            Ok(Some(Attempt::Refused { sw: Some(sw), .. })) => Outcome { sw: sw.0, ..Outcome::silent() },
+            Ok(Some(Attempt::Refused { sw: None, .. })) => Outcome::failed(Errno::ACCESS),
+            Ok(None) => Outcome::failed(Errno::OPNOTSUPP),
+            Err(error) => Outcome::failed(link_errno(&error)),
         }
     }
 
@@ -381,9 +382,9 @@ impl Worker {
                     state.view.ended_is_news &= !answered;
                     state.changed();
                 });
-                Outcome { done: true, ..silent() }
+                Outcome { done: true, ..Outcome::silent() }
             }
-            Err(error) => failed(link_errno(&error)),
+            Err(error) => Outcome::failed(link_errno(&error)),
         }
     }
 }
@@ -396,28 +397,4 @@ fn stored_id(directory: &Directory, ino: u64) -> Option<u16> {
 fn content_changed(state: &mut State) {
     state.stale = state.stale.and(Parts::APPS).and(Parts::MEMORY).and(Parts::CARD);
     state.changed();
-}
-
-fn answered(answer: Result<Answer, LinkError>) -> Outcome {
-    match answer {
-        Ok(answer) => Outcome {
-            done: answer.is_success(),
-            errno: 0,
-            sw: answer.sw,
-            answer: Some(answer),
-            given: 0,
-            total: 0,
-            exchanges: 0,
-        },
-        Err(error) => failed(link_errno(&error)),
-    }
-}
-
-fn failed(errno: Errno) -> Outcome {
-    Outcome { errno: errno.raw_os_error(), ..silent() }
-}
-
-/// Neither an answer nor an error of the link.
-fn silent() -> Outcome {
-    Outcome { done: false, errno: 0, answer: None, sw: 0, given: 0, total: 0, exchanges: 0 }
 }

@@ -2,10 +2,11 @@
 //!
 //! Tickets belong to the open file description. Nothing here waits and nothing talks to the card.
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, link_errno};
+use rustix::io::Errno;
 use smcard_ioctl::abi::{self, EXTENDED_COMMAND_MAX, SHORT_RESPONSE_MAX, TICKETS_MAX};
 use smcard_ioctl::{OperationKind, OperationState, Structure};
-use smcard_link::Answer;
+use smcard_link::{Answer, LinkError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -31,6 +32,31 @@ pub struct Outcome {
     pub total: u32,
     /// Exchanges, for START those of the upload included.
     pub exchanges: u64,
+}
+
+impl Outcome {
+    /// The link failed, or nothing was done.
+    #[must_use]
+    pub fn failed(errno: Errno) -> Self {
+        Outcome { errno: errno.raw_os_error(), ..Outcome::silent() }
+    }
+
+    /// Neither an answer nor an error of the link.
+    #[must_use]
+    pub fn silent() -> Self {
+        Outcome { done: false, errno: 0, answer: None, sw: 0, given: 0, total: 0, exchanges: 0 }
+    }
+
+    /// The card answered, or the link failed.
+    #[must_use]
+    pub fn answered(answer: Result<Answer, LinkError>) -> Self {
+        match answer {
+            Ok(answer) => {
+                Outcome { done: answer.is_success(), sw: answer.sw, answer: Some(answer), ..Outcome::silent() }
+            }
+            Err(error) => Outcome::failed(link_errno(&error)),
+        }
+    }
 }
 
 struct Ticket {
@@ -94,6 +120,13 @@ impl Control {
     pub fn finish(&mut self, number: u64, outcome: Outcome, now: Instant) {
         if let Some(ticket) = self.tickets.iter_mut().find(|ticket| ticket.number == number) {
             ticket.ended = Some((outcome, now.saturating_duration_since(ticket.submitted)));
+        }
+    }
+
+    /// Ends every operation that has not ended.
+    pub fn abandon(&mut self, outcome: Outcome, now: Instant) {
+        for ticket in self.tickets.iter_mut().filter(|ticket| ticket.ended.is_none()) {
+            ticket.ended = Some((outcome.clone(), now.saturating_duration_since(ticket.submitted)));
         }
     }
 

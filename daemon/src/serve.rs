@@ -118,7 +118,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
             move || {
                 let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
                 // Nobody is to wait for a thread that is gone.
-                core.close();
+                core.ended();
                 ended.map_err(|_| ())
             }
         })?;

@@ -17,6 +17,7 @@ pub use browse::{DirEntry, Opened, StatFs};
 pub use operations::Readiness;
 pub use state::{Handle, State};
 
+use crate::control::Outcome;
 use crate::job::{Job, Parts};
 use crate::queue::{Popped, Queue};
 use crate::refusal::Refusal;
@@ -25,7 +26,7 @@ use crate::status::View;
 use crate::tree::Rights;
 use smcard_link::PowerSwitch;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Most jobs that wait for the card, beside what must not be lost.
 const QUEUE_MAX: usize = 1024;
@@ -93,6 +94,20 @@ impl Core {
             log::warn!("an issue is running: its power is cut, START goes on or over as the card's recovery says");
             self.cut_power();
         }
+    }
+
+    /// The card thread has ended: no issue runs any more, and operations that wait will not be done.
+    pub fn ended(&self) {
+        self.queue.close();
+        self.update(|state| {
+            state.view.running = None;
+            for handle in state.handles.values_mut() {
+                if let Handle::Control(control) = handle {
+                    control.abandon(Outcome::failed(Refusal::Ending.errno()), Instant::now());
+                }
+            }
+            state.changed();
+        });
     }
 
     /// Reads the state.
