@@ -6,6 +6,7 @@ use crate::format::{
 };
 use std::fmt;
 use thiserror::Error;
+use zeroize::Zeroize;
 
 /// Collects commands and recovery points, and makes the file.
 ///
@@ -154,6 +155,13 @@ impl BatchBuilder {
             *header = Header { flags, body_len, body_crc: checksum(body) }.encode();
         }
         Ok(file)
+    }
+}
+
+impl Drop for BatchBuilder {
+    /// Commands may hold keys and personal data.
+    fn drop(&mut self) {
+        self.commands.zeroize();
     }
 }
 
