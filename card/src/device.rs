@@ -107,8 +107,9 @@ impl Device {
     /// Opens a direct write for the card manager's current secure session.
     pub(crate) fn write_open(&self, name: &[u8], length: u32) -> Result<Result<WriteId, Answer>, LinkError> {
         self.with_store(|session| {
-            let Some(authority) = session.manager.authenticated() else {
-                return Ok(Err(Answer::status(StatusWord::SECURITY_NOT_SATISFIED.0)));
+            let authority = match session.manager.write_authority() {
+                Ok(authority) => authority,
+                Err(sw) => return Ok(Err(Answer::status(sw.0))),
             };
             let opened = session.store.open(session.manager.memory.flash_mut(), name, length, authority)?;
             Ok(opened.map_err(|sw| Answer::status(sw.0)))

@@ -260,6 +260,7 @@ fn the_life_cycle_of_the_card_is_kept_and_enforced() {
     assert_eq!(card.bench.sw("00A4040000"), 0x6283);
     assert_eq!(card.bench.sw("805A0000"), 0x6985, "no issue");
     card.host = card.bench.authenticate();
+    assert_eq!(card.bench.write("a", b"SMCB").sw, 0x6A81, "no direct write");
     assert_eq!(card.sw("80E400800A4F08F0534D4341524401 00"), 0x6985, "no change of content");
     assert_eq!(card.sw("80F0800F"), 0x9000, "unlocked");
     assert_eq!(card.bench.sw("00A4040009F0534D434152440101"), 0x9000);
@@ -270,6 +271,7 @@ fn the_life_cycle_of_the_card_is_kept_and_enforced() {
     assert_eq!(card.bench.sw("80CA006600"), 0x9000, "GET DATA goes on");
     assert_eq!(card.bench.sw("805A0000"), 0x6985);
     assert_eq!(card.bench.sw("805C0000"), 0x6985);
+    assert_eq!(card.bench.sw("80500000080102030405060708 00"), 0x6985);
 }
 
 #[test]

@@ -93,7 +93,8 @@ pub trait SecureCard: Send {
 
     /// Opens the direct write of a file of `length` bytes under `name` (1..=[`NAME_MAX`] bytes, no `/`, no zero byte).
     /// An existing file of that name is replaced when the write is committed. `Err(answer)` inside is the card's refusal:
-    /// 6982 not authenticated, 6A84 no room, 6A80 bad name, 6985 too many open writes.
+    /// 6982 not authenticated, 6A84 no room, 6A80 bad name, 6985 too many open writes, 6A81 the card is
+    /// locked or terminated.
     ///
     /// # Errors
     /// Transport only.

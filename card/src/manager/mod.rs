@@ -131,11 +131,17 @@ impl Manager {
         state.and_then(LifeCycle::from_byte).unwrap_or(LifeCycle::Terminated)
     }
 
-    /// Version of the key set whose holder is authenticated on the interface, if one is.
-    pub(crate) fn authenticated(&self) -> Option<u8> {
+    /// The authority of a direct write that begins now: the version of the key set whose holder is authenticated.
+    ///
+    /// # Errors
+    /// 6982 where nobody is, 6A81 where the card is locked or terminated.
+    pub(crate) fn write_authority(&self) -> Result<u8, StatusWord> {
+        if matches!(self.life_cycle(), LifeCycle::CardLocked | LifeCycle::Terminated) {
+            return Err(StatusWord::FUNCTION_UNSUPPORTED);
+        }
         match &self.context.channel {
-            ChannelState::Open(channel) => Some(channel.key_version()),
-            _ => None,
+            ChannelState::Open(channel) => Ok(channel.key_version()),
+            _ => Err(StatusWord::SECURITY_NOT_SATISFIED),
         }
     }
 
@@ -205,6 +211,9 @@ impl Manager {
 
     /// The card manager's own commands.
     fn dispatch(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if self.life_cycle() == LifeCycle::Terminated && command.ins != ins::GET_DATA {
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         if command.ins != ins::GET_STATUS {
             self.context.listing = None;
         }
