@@ -32,7 +32,7 @@
 //! | `ENOTTY` | not an ioctl of the control file, or not the control file |
 //! | `EINVAL` | wrong size, version, flag bits or a field's value |
 //! | `EACCES` | the file is not open for writing, or the caller is no operator |
-//! | `EBUSY` | START while the card issues itself |
+//! | `EBUSY` | START while the card issues itself; anything but RESET during another open file's dialogue |
 //! | `ENODEV` | the card is gone |
 //! | `EAGAIN` | RESULT: the operation runs |
 //! | `ENOENT` | RESULT: unknown ticket |

@@ -66,7 +66,7 @@ impl Failure {
                 (Exit::NotPermitted, "operators are those who may write the control file")
             }
             ClientError::Gone { .. } => (Exit::Gone, "check that the card is there and smcardd runs"),
-            ClientError::Busy { .. } => (Exit::Refused, "'smcardctl wait' waits for the end of the issue"),
+            ClientError::Busy { .. } => (Exit::Refused, "try again when it has ended; 'smcardctl reset' ends it"),
             ClientError::Usage { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 (Exit::Refused, "smcardd or its card cannot do this: it has no keys, or takes short APDUs only")
             }
@@ -82,7 +82,7 @@ impl Failure {
                 format!("{path} is not the control file of a mounted card ({})", system(source))
             }
             ClientError::NotPermitted { .. } => "not permitted".to_owned(),
-            ClientError::Busy { .. } => "the card is issuing".to_owned(),
+            ClientError::Busy { .. } => "another program is in a dialogue with the card".to_owned(),
             ClientError::Gone { source, .. } => format!("the card is gone ({})", system(source)),
             ClientError::Usage { source, .. } => format!("smcardd refuses the request ({})", system(source)),
             ClientError::Io { source, .. } => system(source),

@@ -23,6 +23,7 @@ pub mod daemon;
 pub mod damage;
 pub mod mounted;
 pub mod proc;
+pub mod raw;
 pub mod run;
 pub mod setup;
 

@@ -31,7 +31,7 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
-    /// The card issues itself (`EBUSY`).
+    /// The card issues itself, or another program is in a dialogue with it (`EBUSY`).
     #[error("{operation}: the card is issuing")]
     Busy {
         /// What was tried.

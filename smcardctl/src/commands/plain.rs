@@ -89,8 +89,8 @@ fn run(
 fn judge(operation: &Operation, outcome: &Outcome) -> (Done, Option<Failure>) {
     let &Operation { name, success, advice } = operation;
     let sw = (outcome.sw != 0).then_some(StatusWord(outcome.sw));
-    let other_keys = outcome.error != 0
-        && io::Error::from_raw_os_error(outcome.error).kind() == io::ErrorKind::PermissionDenied;
+    let other_keys =
+        outcome.error != 0 && io::Error::from_raw_os_error(outcome.error).kind() == io::ErrorKind::PermissionDenied;
     let failure = if other_keys {
         Some(Failure::new(Exit::NotPermitted, name, "the card has other keys than smcardd", advice))
     } else if outcome.error != 0 {

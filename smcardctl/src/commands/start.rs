@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smcard_ioctl::{Client, ClientError, Outcome, Selector, StartRequest, Ticket, abi};
+use smcard_ioctl::{CardState, Client, ClientError, Outcome, Selector, StartRequest, Ticket, abi};
 
 use crate::card::Card;
 use crate::cli::Start;
@@ -26,8 +26,13 @@ pub(crate) fn run(card: &Card, output: Output, options: Start) -> Result<Exit, F
     let ticket = match client.start(&request) {
         Ok(ticket) => ticket,
         Err(error @ ClientError::Busy { .. }) => {
-            let elapsed = client.status().map(|status| status.elapsed).unwrap_or_default();
-            return output.conclude(&Issue::running(elapsed), Some(Failure::client(WHAT, &error)));
+            return match client.status() {
+                Ok(status) if status.state == CardState::Issuing => {
+                    output.conclude(&Issue::running(status.elapsed), Some(issuing(WHAT)))
+                }
+                // Only a dialogue is left, or an issue that has ended since.
+                _ => Err(Failure::client(WHAT, &error)),
+            };
         }
         Err(error) => return Err(Failure::client(WHAT, &error)),
     };
@@ -42,6 +47,11 @@ pub(crate) fn run(card: &Card, output: Output, options: Start) -> Result<Exit, F
     let confirm = client.status().is_ok_and(|status| status.facts & abi::FACT_CONFIRM_NEEDED != 0);
     let issue = Issue::from_outcome(&outcome, confirm);
     output.conclude(&issue, issue.failure(WHAT))
+}
+
+/// Somebody's issue runs.
+fn issuing(what: &str) -> Failure {
+    Failure::new(Exit::Refused, what, "the card is issuing", "'smcardctl wait' waits for the end of the issue")
 }
 
 /// The time limit is over first.
