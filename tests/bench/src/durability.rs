@@ -3,10 +3,11 @@
 use crate::issue::wallet;
 use crate::table::Table;
 use crate::terminal::{Terminal, batch_of};
-use crate::timing::{interleave, show, timed};
+use crate::timing::{Samples, interleave, show, timed};
 use anyhow::{Context, Result};
 use smcard_batch::issue::{Blocks, Recovery};
 use smcard_card::CreateOptions;
+use smcard_card::scp03::SecurityLevel;
 use smcard_fixtures as fixtures;
 use smcard_flash::{Durability, Stats};
 use smcard_link::RecoveryKind;
@@ -37,22 +38,23 @@ pub(crate) fn run(rounds: usize) -> Result<Table> {
         let options = CreateOptions { recovery: case.kind, ..CreateOptions::default() };
         let mut unflushed = Terminal::new(&options, Durability::None)?;
         let mut flushed = Terminal::new(&options, Durability::Barrier)?;
-        let mut counted = (Stats::default(), Stats::default(), Stats::default());
-        let mut writes = crate::timing::Samples::default();
+        let mut counted = [Stats::default(); 3];
+        let mut writes = Samples::default();
         let samples = interleave(rounds, &[true, false], |with_flushes| {
             let terminal = if *with_flushes { &mut flushed } else { &mut unflushed };
-            let (times, stats) = issue(terminal, &case.file)?;
+            let ([write, start], stats) = issue(terminal, &case.file)?;
             if *with_flushes {
-                writes.push(times.0);
+                writes.push(write);
                 counted = stats;
             }
-            Ok(times.1)
+            Ok(start)
         })?;
+        let [before, between, after] = counted;
         table.row([
             case.name.to_owned(),
-            (counted.1.barriers - counted.0.barriers).to_string(),
-            (counted.2.barriers - counted.1.barriers).to_string(),
-            (counted.2.bytes_written - counted.0.bytes_written).to_string(),
+            (between.barriers - before.barriers).to_string(),
+            (after.barriers - between.barriers).to_string(),
+            (after.bytes_written - before.bytes_written).to_string(),
             show(writes.median()),
             show(samples[0].median()),
             show(samples[1].median()),
@@ -62,9 +64,9 @@ pub(crate) fn run(rounds: usize) -> Result<Table> {
 }
 
 /// One issue: the times of the write and of START; the statistics before, between and after.
-fn issue(terminal: &mut Terminal, file: &[u8]) -> Result<((Duration, Duration), (Stats, Stats, Stats))> {
+fn issue(terminal: &mut Terminal, file: &[u8]) -> Result<([Duration; 2], [Stats; 3])> {
     let stats = |terminal: &Terminal| terminal.card.flash_stats().context("the card is on");
-    terminal.authenticate(smcard_card::scp03::SecurityLevel::AUTHENTICATED)?;
+    terminal.authenticate(SecurityLevel::AUTHENTICATED)?;
     let before = stats(terminal)?;
     let (id, write) = timed(|| terminal.write("wallet.batch", file));
     let between = stats(terminal)?;
@@ -72,5 +74,5 @@ fn issue(terminal: &mut Terminal, file: &[u8]) -> Result<((Duration, Duration), 
     done?;
     let after = stats(terminal)?;
     terminal.delete(fixtures::aid::WALLET_PACKAGE)?;
-    Ok(((write, start), (before, between, after)))
+    Ok(([write, start], [before, between, after]))
 }
