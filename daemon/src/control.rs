@@ -4,8 +4,8 @@
 
 use crate::refusal::{Refusal, link_errno};
 use rustix::io::Errno;
-use smcard_ioctl::abi::{self, EXTENDED_COMMAND_MAX, SHORT_RESPONSE_MAX, TICKETS_MAX};
-use smcard_ioctl::{OperationKind, OperationState, Structure};
+use smcard_ioctl::abi::{EXTENDED_COMMAND_MAX, TICKETS_MAX};
+use smcard_ioctl::{Apdu, OperationKind, OperationState, Structure};
 use smcard_link::{Answer, LinkError};
 use std::collections::VecDeque;
 use std::fmt;
@@ -138,30 +138,20 @@ impl Control {
         let ticket = self.tickets.iter_mut().find(|ticket| ticket.number == number).ok_or(Refusal::NotFound)?;
         let (outcome, elapsed) = ticket.ended.as_ref().ok_or(Refusal::Pending)?;
         ticket.fetched = true;
-        let response = Zeroizing::new(outcome.answer.as_ref().map(Answer::to_bytes).unwrap_or_default());
-        let mut inline = [0; SHORT_RESPONSE_MAX];
-        for (to, from) in inline.iter_mut().zip(response.iter()) {
-            *to = *from;
-        }
-        let more = response.len() > SHORT_RESPONSE_MAX;
-        let state = if outcome.done { OperationState::Done } else { OperationState::Failed };
-        let answer = abi::OperationResult {
-            result: outcome.errno,
-            version: abi::ABI_VERSION,
-            flags: if more { abi::RESULT_MORE } else { 0 },
-            ticket: number,
-            state: state.to_wire(),
-            kind: ticket.kind.to_wire(),
+        let response = outcome.answer.as_ref().map(Answer::to_bytes).unwrap_or_default();
+        let told = smcard_ioctl::Outcome {
+            state: if outcome.done { OperationState::Done } else { OperationState::Failed },
+            kind: ticket.kind,
+            error: outcome.errno,
             sw: outcome.sw,
             given: outcome.given,
             total: outcome.total,
-            response_length: u32::try_from(response.len()).unwrap_or(u32::MAX),
             exchanges: outcome.exchanges,
-            nanoseconds: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
-            response: inline,
-            ..abi::OperationResult::default()
+            duration: *elapsed,
+            response: Apdu::new(&response),
         };
-        self.response = response;
+        let answer = told.to_raw(number);
+        self.response = Zeroizing::new(response);
         self.read = 0;
         Ok(answer.to_bytes())
     }
@@ -226,6 +216,7 @@ impl fmt::Debug for Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smcard_ioctl::abi;
 
     fn outcome(data: Vec<u8>) -> Outcome {
         let answer = Some(Answer { data, sw: 0x9000 });

@@ -90,7 +90,11 @@ impl Core {
     /// cutting the power, so that the card thread comes back at once.
     pub fn close(&self) {
         self.queue.close();
-        if self.read(|state| state.view.running.is_some()) {
+        let running = self.update(|state| {
+            state.ending = true;
+            state.view.running.is_some()
+        });
+        if running {
             log::warn!("an issue is running: its power is cut, START goes on or over as the card's recovery says");
             self.cut_power();
         }
@@ -100,6 +104,7 @@ impl Core {
     pub fn ended(&self) {
         self.queue.close();
         self.update(|state| {
+            state.ending = true;
             state.view.running = None;
             for handle in state.handles.values_mut() {
                 if let Handle::Control(control) = handle {

@@ -60,6 +60,8 @@ pub struct State {
     pub dialogue: Option<u64>,
     /// The card thread has something to do.
     pub busy: bool,
+    /// The daemon is about to end: the card is not to be had any more.
+    pub ending: bool,
     next_handle: u64,
     next_ticket: u64,
     news: bool,
@@ -76,6 +78,7 @@ impl State {
             handles: HashMap::new(),
             dialogue: None,
             busy: false,
+            ending: false,
             next_handle: 1,
             next_ticket: 1,
             news: false,
@@ -140,7 +143,11 @@ impl State {
 
     /// Refuses what needs the card while there is none.
     pub(super) fn present(&self) -> Result<(), Refusal> {
-        if self.view.gone { Err(Refusal::Gone) } else { Ok(()) }
+        match self {
+            State { ending: true, .. } => Err(Refusal::Ending),
+            State { view: View { gone: true, .. }, .. } => Err(Refusal::Gone),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses what needs the card now: it is gone, issues itself, or speaks with somebody else than `fh`.

@@ -74,16 +74,15 @@ pub struct Mount {
 /// All but [`MountError::Refused`].
 pub fn prepare(path: &Path) -> Result<PathBuf, MountError> {
     let unusable = |source| MountError::Mountpoint { path: path.to_owned(), source };
-    if let Err(error) = std::fs::metadata(path) {
-        if error.raw_os_error() != Some(Errno::NOTCONN.raw_os_error()) {
-            return Err(unusable(error));
+    // Opening asks whoever serves the mount; the attributes of a dead one may still be remembered by the kernel.
+    if let Err(error) = std::fs::read_dir(path) {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOTCONN | Errno::CONNABORTED) => heal(path)?,
+            Some(Errno::NOTDIR) => return Err(MountError::NotADirectory(path.to_owned())),
+            _ => return Err(unusable(error)),
         }
-        heal(path)?;
     }
     let path = path.canonicalize().map_err(unusable)?;
-    if !path.is_dir() {
-        return Err(MountError::NotADirectory(path));
-    }
     if table::top(&path).map_err(unusable)?.is_some_and(|entry| entry.fstype == FSTYPE) {
         return Err(MountError::Mounted(path));
     }
