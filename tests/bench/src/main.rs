@@ -1,19 +1,23 @@
 //! Timings of smcard and of what it is compared with, side by side in one run.
 //!
-//! `smcard-bench [--rounds N] [SECTION...]` prints Markdown: the machine, then a table for each section (all without
-//! arguments): `issue`, `direct`, `dispatch`, `durability`.
+//! `smcard-bench [--rounds N] [SECTION...]` prints Markdown: the machine, then a table for each section, all of them
+//! without arguments. `issue`, `direct`, `dispatch` and `durability` have the card in their own process; `mounted`,
+//! `copy`, `calls` and `size` mount cards with the `smcardd` beside this program, and need root.
 //!
 //! Rules of the figures: medians; what is compared runs interleaved, in another order each round; the first round is
-//! not kept; ratios rather than times; a target that is missed is said and makes the program end with 1.
+//! not kept; ratios rather than times; a target that is missed is said. Nothing stays mounted, whatever fails.
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod direct;
 mod dispatch;
 mod durability;
 mod issue;
 mod machine;
+mod mounted;
 mod pin;
+mod size;
 mod table;
 mod terminal;
 mod timing;
@@ -22,8 +26,16 @@ use anyhow::{Context, Result, bail};
 
 type Section = fn(usize) -> Result<table::Table>;
 
-const SECTIONS: [(&str, Section); 4] =
-    [("issue", issue::run), ("direct", direct::run), ("dispatch", dispatch::run), ("durability", durability::run)];
+const SECTIONS: [(&str, Section); 8] = [
+    ("issue", issue::run),
+    ("mounted", mounted::run),
+    ("direct", direct::run),
+    ("dispatch", dispatch::run),
+    ("copy", copy::run),
+    ("calls", mounted::calls),
+    ("durability", durability::run),
+    ("size", size::run),
+];
 
 fn main() -> Result<()> {
     let mut rounds = 31;
