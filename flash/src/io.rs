@@ -47,7 +47,7 @@ pub(crate) struct Io<M> {
     pub(crate) stats: Stats,
     pub(crate) durability: Durability,
     /// Breaks the algorithm on purpose, to show that the checks notice.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) left_out: Option<Barrier>,
 }
 
@@ -57,8 +57,8 @@ impl<M: Medium> Io<M> {
             medium,
             stats: Stats::default(),
             durability: Durability::default(),
-            #[cfg(test)]
-            left_out: None,
+            #[cfg(any(test, feature = "sim"))]
+            left_out: crate::sim::left_out(),
         }
     }
 
@@ -83,9 +83,9 @@ impl<M: Medium> Io<M> {
 
     /// Whether a test wants to see what happens without a barrier.
     pub(crate) fn leaves_out(&self, which: Barrier) -> bool {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "sim"))]
         return self.left_out == Some(which);
-        #[cfg(not(test))]
+        #[cfg(not(any(test, feature = "sim")))]
         {
             let _ = which;
             false

@@ -117,7 +117,7 @@ fn page_number(offset: u64) -> u32 {
     u32::try_from(offset / PAGE).unwrap_or(u32::MAX)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 impl Layout {
     /// A layout with small halves, so that tests cross many compactions.
     pub(crate) fn small(half_pages: u64, data_pages: u64) -> Self {

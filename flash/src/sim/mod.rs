@@ -6,6 +6,7 @@
 //! call. What the store promises never to do is an assertion here.
 
 mod random;
+mod sabotage;
 mod tear;
 
 use std::io;
@@ -14,9 +15,11 @@ use crate::layout::{Layout, PAGE, SECTOR, index};
 use crate::medium::Medium;
 use crate::superblock::Superblock;
 
+pub use random::Random;
+pub use sabotage::{Sabotage, sabotage};
 pub use tear::Tear;
 
-pub(crate) use random::Random;
+pub(crate) use sabotage::left_out;
 
 /// How an armed call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,8 +90,15 @@ impl Simulator {
         }
     }
 
+    /// A blank medium for an image smaller than any that a card has: journal halves and data area of so many pages.
+    /// What is small is copied fast and compacted often. Only [`Store::format_small`](crate::Store::format_small) can
+    /// format it.
+    #[must_use]
+    pub fn small(half_pages: u64, data_pages: u64) -> Self {
+        Self::for_layout(Layout::small(half_pages, data_pages))
+    }
+
     /// A blank medium for an image of another layout than its size would get.
-    #[cfg(test)]
     pub(crate) fn for_layout(layout: Layout) -> Self {
         Self { managed: index(layout.data_start()), ..Self::new(layout.size()) }
     }

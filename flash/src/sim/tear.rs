@@ -1,7 +1,5 @@
 //! What of the pending writes takes effect when the power goes.
 
-use std::collections::BTreeMap;
-
 use super::Write;
 use super::random::Random;
 use crate::layout::SECTOR;
@@ -112,11 +110,15 @@ fn put(durable: &mut [u8], write: &Write) {
 
 /// The places where all writes together change a byte, and the bits that differ there.
 pub(super) fn differences(durable: &[u8], pending: &[Write]) -> Vec<(usize, u8)> {
-    let mut last = BTreeMap::new();
-    for Write { offset, data } in pending {
-        last.extend(data.iter().enumerate().map(|(at, &byte)| (offset + at, byte)));
-    }
-    last.into_iter().map(|(at, byte)| (at, byte ^ durable[at])).filter(|&(_, bits)| bits != 0).collect()
+    let bytes = pending
+        .iter()
+        .flat_map(|Write { offset, data }| data.iter().enumerate().map(move |(at, &byte)| (offset + at, byte)));
+    let mut bytes: Vec<_> = bytes.collect();
+    // Of several writes to a place, which a stable sort keeps in order, the last counts.
+    bytes.reverse();
+    bytes.sort_by_key(|&(place, _)| place);
+    bytes.dedup_by_key(|&mut (place, _)| place);
+    bytes.into_iter().map(|(at, byte)| (at, byte ^ durable[at])).filter(|&(_, bits)| bits != 0).collect()
 }
 
 /// The place and the mask of a bit among those that change.

@@ -9,7 +9,7 @@ use crate::medium::Medium;
 impl<M: Medium> Store<M> {
     /// As [`Store::open`], without a barrier there and later.
     pub(crate) fn open_without(medium: M, barrier: Option<Barrier>) -> Result<Self, FlashError> {
-        Self::open_io(Io { left_out: barrier, ..Io::new(medium) })
+        Self::open_io(Io { left_out: barrier, ..Io::new(medium) }).map_err(|failed| failed.1)
     }
 
     /// As [`Store::format`], without a barrier.

@@ -31,6 +31,9 @@ pub struct CreateOptions {
     pub identity: [u8; 16],
 }
 
+/// Identity, layout, journal, records and space of an image.
+type Found = ([u8; 16], Layout, Journal, BTreeMap<Key, Record>, Space);
+
 /// Records under keys, and extents of the data area, on a medium that may lose its power at any moment.
 ///
 /// The promises are in the [crate documentation](crate).
@@ -56,6 +59,17 @@ impl<M: Medium> Store<M> {
     /// [`FlashError::Medium`] if the medium fails: such an image must be removed, not opened.
     pub fn format(medium: M, options: &CreateOptions) -> Result<Self, FlashError> {
         Self::format_with(medium, Layout::for_size(options.size)?, options.identity)
+    }
+
+    /// As [`Store::format`], on a medium made by [`Simulator::small`](crate::sim::Simulator::small) with the same
+    /// numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::format`].
+    #[cfg(any(test, feature = "sim"))]
+    pub fn format_small(medium: M, half_pages: u64, data_pages: u64, identity: [u8; 16]) -> Result<Self, FlashError> {
+        Self::format_with(medium, Layout::small(half_pages, data_pages), identity)
     }
 
     pub(crate) fn format_with(medium: M, layout: Layout, identity: [u8; 16]) -> Result<Self, FlashError> {
@@ -89,22 +103,39 @@ impl<M: Medium> Store<M> {
     ///
     /// One for each way an image can be wrong, see [`FlashError`].
     pub fn open(medium: M) -> Result<Self, FlashError> {
-        Self::open_io(Io::new(medium))
+        Self::open_or_return(medium).map_err(|failed| failed.1)
     }
 
-    fn open_io(io: Io<M>) -> Result<Self, FlashError> {
+    /// As [`Store::open`], for who wants to try again: with the error the medium comes back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_or_return(medium: M) -> Result<Self, Box<(M, FlashError)>> {
+        Self::open_io(Io::new(medium)).map_err(|failed| Box::new((failed.0.medium, failed.1)))
+    }
+
+    fn open_io(mut io: Io<M>) -> Result<Self, (Io<M>, FlashError)> {
+        match Self::found(&mut io) {
+            Ok((identity, layout, journal, records, space)) => {
+                let live = records.values().map(entry::put_size).sum();
+                Ok(Self { live, records, space, ..Self::assemble(io, identity, layout, journal) })
+            }
+            Err(error) => Err((io, error)),
+        }
+    }
+
+    /// What stands in an image, and is durable then.
+    fn found(io: &mut Io<M>) -> Result<Found, FlashError> {
         let image = io.medium.bytes();
         let Superblock { layout, identity } = Superblock::read(image)?;
         let (journal, records) = Journal::load(image, layout)?;
-        let mut store = Self::assemble(io, identity, layout, journal);
-        let offset = store.journal.start();
+        let mut space = Space::new(layout.data_pages());
         for extent in records.values().filter_map(|record| record.extent) {
-            store.space.adopt(extent).map_err(|reason| FlashError::Journal { offset, reason })?;
+            space.adopt(extent).map_err(|reason| FlashError::Journal { offset: journal.start(), reason })?;
         }
-        store.live = records.values().map(entry::put_size).sum();
-        store.records = records;
-        store.io.barrier(Barrier::Found)?;
-        Ok(store)
+        io.barrier(Barrier::Found)?;
+        Ok((identity, layout, journal, records, space))
     }
 
     fn assemble(io: Io<M>, identity: [u8; 16], layout: Layout, journal: Journal) -> Self {
