@@ -35,12 +35,6 @@ pub fn smcardctl() -> PathBuf {
     folder().join("smcardctl")
 }
 
-/// True where the programs are built as they ship: limits of memory and time hold for those only.
-#[must_use]
-pub fn are_release() -> bool {
-    folder().file_name().is_some_and(|name| name == "release")
-}
-
 /// `PATH` with the programs under test in front.
 #[must_use]
 pub fn search_path() -> String {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,6 +35,7 @@ pub struct Daemon {
     mountpoint: PathBuf,
     log: PathBuf,
     ended: Option<ExitStatus>,
+    forgotten: bool,
 }
 
 impl Daemon {
@@ -53,7 +55,14 @@ impl Daemon {
             .stdout(file.try_clone().unwrap())
             .stderr(file);
         let child = command.spawn().unwrap();
-        let mut daemon = Self { child, notices, mountpoint: mountpoint.to_owned(), log: log.to_owned(), ended: None };
+        let mut daemon = Self {
+            child,
+            notices,
+            mountpoint: mountpoint.to_owned(),
+            log: log.to_owned(),
+            ended: None,
+            forgotten: false,
+        };
         let mut ready = false;
         until(LIMIT, || {
             ready = daemon.has_told("READY=1");
@@ -136,6 +145,15 @@ impl Daemon {
         proc::mounts_at(&self.mountpoint)
     }
 
+    /// Lets go of a daemon that has ended. Its mount stays if there is one.
+    ///
+    /// # Panics
+    /// If it has not ended.
+    pub fn forget(mut self) {
+        assert!(self.has_ended(), "the daemon has not ended");
+        self.forgotten = true;
+    }
+
     /// Ends it, by force if need be. What force was needed for, in words.
     fn tidy(&mut self) -> Result<(), String> {
         let mut wrong = Vec::new();
@@ -165,6 +183,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if self.forgotten {
+            return;
+        }
         let tidy = self.tidy();
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log());
@@ -185,6 +206,10 @@ impl Notices {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        // Daemons of other users write into it.
+        for path in [folder.path().to_owned(), folder.path().join("notify")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
         socket.set_nonblocking(true).unwrap();
         Self { socket, folder }
     }

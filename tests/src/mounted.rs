@@ -96,6 +96,14 @@ impl Mounted {
         assert_eq!(daemon.mounts(), [], "the mount is left");
     }
 
+    /// Lets go of a daemon that has ended, so that the card can be mounted again. Its mount stays if there is one.
+    ///
+    /// # Panics
+    /// If it has not ended.
+    pub fn forget(&mut self) {
+        self.daemon.take().unwrap().forget();
+    }
+
     /// Ends the daemon and mounts the card again.
     ///
     /// # Panics
