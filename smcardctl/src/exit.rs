@@ -51,6 +51,8 @@ impl Failure {
             io::ErrorKind::PermissionDenied => (Exit::NotPermitted, "ask for the right to it"),
             io::ErrorKind::NotFound => (Exit::BadInput, "check the name"),
             io::ErrorKind::AlreadyExists => (Exit::BadInput, "choose another name"),
+            io::ErrorKind::StorageFull => (Exit::Gone, "make room there; on a card, remove batches or applications"),
+            io::ErrorKind::ResourceBusy => (Exit::Refused, "on a card, 'smcardctl wait' waits for the end of an issue"),
             _ => (Exit::Gone, ""),
         };
         Self::new(exit, printable(&path.to_string_lossy()), system(error), advice)
@@ -162,6 +164,8 @@ mod tests {
         assert_eq!(exit(ClientError::NotPermitted { operation: "START" }), 4);
         assert_eq!(Failure::file(Path::new("x"), &os(2)).exit as u8, 5);
         assert_eq!(Failure::file(Path::new("x"), &os(13)).exit as u8, 4);
+        assert_eq!(Failure::file(Path::new("x"), &os(16)).exit as u8, 1);
+        assert_eq!(Failure::file(Path::new("x"), &os(28)).exit as u8, 3);
     }
 
     #[test]
