@@ -31,6 +31,9 @@ pub struct CreateOptions {
     pub keys: StaticKeys,
     /// Version number of that key set.
     pub key_version: u8,
+    /// What tells it from every other: serial number (4 bytes) and key diversification data (10). `None` draws them at
+    /// random; only tests that need the same image each time say more.
+    pub individual: Option<[u8; 14]>,
 }
 
 impl Default for CreateOptions {
@@ -43,6 +46,7 @@ impl Default for CreateOptions {
             scp03: Options::FULL,
             keys: StaticKeys::test(),
             key_version: TEST_KEY_VERSION,
+            individual: None,
         }
     }
 }
@@ -111,12 +115,13 @@ impl EmulatedCard {
         medium: Box<dyn Medium + Send>,
         options: &CreateOptions,
     ) -> Result<Box<dyn Medium + Send>, ImageError> {
-        let mut diversification = [0; 10];
-        let mut serial = [0; 4];
-        for random in [&mut diversification[..], &mut serial[..]] {
-            getrandom::fill(random).map_err(|error| ImageError::Content(format!("no random numbers: {error}")))?;
+        let mut individual = options.individual.unwrap_or_default();
+        if options.individual.is_none() {
+            getrandom::fill(&mut individual)
+                .map_err(|error| ImageError::Content(format!("no random numbers: {error}")))?;
         }
-        let flash_options = FlashOptions { size: medium.len(), identity: cid(serial) };
+        let [s0, s1, s2, s3, diversification @ ..] = individual;
+        let flash_options = FlashOptions { size: medium.len(), identity: cid([s0, s1, s2, s3]) };
         let mut flash = Flash::format(medium, &flash_options)?;
         let settings = Settings {
             recovery: options.recovery,
