@@ -19,7 +19,6 @@ use crate::status::View;
 use crate::terminal::{KeyRing, Manager};
 use nix::sys::signal::{SigSet, Signal};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -113,14 +112,10 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
         let alarm = Box::new(move || drop(alarm.send(Event::Panicked)));
         let system = |what| move |source| StartError::System { what, source };
         let served = Served::new(Arc::clone(&core), fd, allow_other, alarm).map_err(system("greeting the kernel"))?;
-        events.thread("card", Event::CardClosed, {
-            let core = Arc::clone(&core);
-            move || {
-                let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
-                // Nobody is to wait for a thread that is gone.
-                core.ended();
-                ended.map_err(|_| ())
-            }
+        let sender = events.sender.clone();
+        // Where nobody receives the event, the daemon has ended.
+        spawn("card", move || {
+            drop(sender.send(worker.run().map_or(Event::Panicked, |()| Event::CardClosed)));
         })?;
         let sender = events.sender.clone();
         spawn("fuse", move || drop(sender.send(Event::Unmounted(served.run()))))?;
@@ -163,21 +158,6 @@ impl Events {
             }
         })?;
         Ok(Events { sender, receiver })
-    }
-
-    /// Starts a thread whose end is an event: `end`, or a panic.
-    fn thread(
-        &self,
-        name: &'static str,
-        end: Event,
-        work: impl FnOnce() -> Result<(), ()> + Send + 'static,
-    ) -> Result<(), StartError> {
-        let sender = self.sender.clone();
-        spawn(name, move || {
-            let event = if work().is_ok() { end } else { Event::Panicked };
-            // The daemon has ended where nobody receives it.
-            let _ = sender.send(event);
-        })
     }
 
     fn until_the_end(&self, core: &Core, mount: &Mount) -> ExitCode {

@@ -1,6 +1,6 @@
 //! Cards for unit tests: one that answers from a script, one that fails where a test wants it, an emulated one in RAM.
 
-use crate::card_thread::Worker;
+use crate::card_thread::{Panicked, Worker};
 use crate::core::{Caller, Core, OpenFlags, Surroundings};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -147,9 +147,18 @@ impl Default for Setup {
 pub(crate) struct Rig {
     pub(crate) core: Arc<Core>,
     pub(crate) failures: Failures,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), Panicked>>>,
 }
 
+pub(crate) const RIGHTS: Rights = Rights {
+    uid: 0,
+    gid: 0,
+    preparer_gid: 0,
+    operator_gid: 0,
+    issue_mode: 0o770,
+    batch_mode: 0o220,
+    control_mode: 0o660,
+};
 pub(crate) const ME: Caller = Caller { uid: 0, tid: 42 };
 pub(crate) const WRITE: OpenFlags = OpenFlags { write: true, exclusive: false };
 
@@ -165,15 +174,7 @@ impl Rig {
         let card = Failing { card, failures: failures.clone() };
         let manager = Manager::new(Box::new(card), setup.ring, setup.auto);
         let properties = manager.sender().properties().clone();
-        let rights = Rights {
-            uid: 0,
-            gid: 0,
-            preparer_gid: 0,
-            operator_gid: 0,
-            issue_mode: 0o770,
-            batch_mode: 0o220,
-            control_mode: 0o660,
-        };
+        let rights = RIGHTS;
         let surroundings = Surroundings { rights, process_of: Some, power };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
         let worker = Worker::new(core.clone(), manager).unwrap();
@@ -256,7 +257,7 @@ impl Drop for Rig {
         self.core.close();
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
-            assert!(matches!(ended, Some(Ok(()))), "the card thread panicked");
+            assert!(matches!(ended, Some(Ok(Ok(())))), "the card thread panicked");
         }
     }
 }

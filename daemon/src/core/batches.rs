@@ -170,6 +170,18 @@ impl Core {
         }
     }
 
+    /// Something was asked of an open file that a batch does not do: where nothing has come through it, it is not worth
+    /// keeping.
+    pub fn refused(&self, ino: u64) {
+        self.update(|state| {
+            for handle in state.handles.values_mut() {
+                if let Handle::Batch(handle) = handle {
+                    handle.refused |= handle.ino == ino && handle.writable;
+                }
+            }
+        });
+    }
+
     /// A descriptor of the file is closed; the close shows what this answers.
     ///
     /// # Errors
@@ -330,7 +342,7 @@ impl Core {
     fn push_or_refuse(&self, reply: Reply<()>, job: impl FnOnce(Reply<()>) -> Job) {
         match self.queue.push(job(reply)) {
             Ok(()) => {}
-            Err(Job::Erase { reply, .. } | Job::Rename { reply, .. }) => reply.refuse(Refusal::QueueFull),
+            Err(Job::Erase { reply, .. } | Job::Rename { reply, .. }) => reply.refuse(self.not_taken()),
             Err(other) => drop(other),
         }
     }

@@ -133,6 +133,11 @@ impl Core {
         result
     }
 
+    /// Why the queue did not take a job.
+    fn not_taken(&self) -> Refusal {
+        if self.read(|state| state.ending) { Refusal::Ending } else { Refusal::QueueFull }
+    }
+
     fn cut_power(&self) {
         match &self.power {
             Some(power) => power.cut(),
@@ -166,8 +171,9 @@ impl Core {
                     Ok(()) => then(core, reply),
                     Err(refusal) => reply.refuse(refusal),
                 }));
-                // A job that is not taken answers by being dropped.
-                drop(self.queue.push(job));
+                if let Err(Job::Channel(then)) = self.queue.push(job) {
+                    then(self, Err(self.not_taken()));
+                }
             }
         }
     }

@@ -235,3 +235,32 @@ fn a_card_that_holds_privileged_mode_is_selected_before_it_is_asked() {
         assert_eq!((answer.sw, answer.exchanges), (0x9000, 2), "{name}");
     }
 }
+
+#[test]
+fn a_batch_that_wants_confirmation_is_done_when_confirm_has_come() {
+    let rig = Rig::new(Setup::default());
+    let mut builder = smcard_batch::BatchBuilder::new();
+    builder.confirm(true).push(&CommandApdu::new(0x80, 0xF2, 0x80, 0x02, &[0x4F, 0x00]).with_le(256)).unwrap();
+    rig.copy("app", &builder.finish().unwrap()).unwrap();
+    let fh = open(&rig, true);
+    let ticket = start(&rig, fh, "app").unwrap();
+    assert_eq!(result(&rig, fh, ticket).exchanges, 2);
+    assert_ne!(status(&rig, fh).facts & abi::FACT_CONFIRM_NEEDED, 0);
+    assert!(rig.line().ends_with("; waits for confirm"), "{}", rig.line());
+    let ticket = submit(&rig, fh, abi::CONFIRM).unwrap();
+    assert_eq!(result(&rig, fh, ticket).sw, 0x9000);
+    assert_eq!(status(&rig, fh).facts & abi::FACT_CONFIRM_NEEDED, 0);
+}
+
+#[test]
+fn a_dialogue_in_the_clear_leaves_what_is_known_of_the_batches() {
+    let rig = Rig::new(Setup::default());
+    rig.copy("app", &batch(3)).unwrap();
+    let (fh, other) = (open(&rig, true), open(&rig, true));
+    let ticket = transmit(&rig, fh, &[0x80, 0xCA, 0xDF, 0x74, 0]).unwrap();
+    assert_eq!(result(&rig, fh, ticket).sw, 0x9000);
+    rig.core.release(fh);
+    let ticket = start(&rig, other, "app").unwrap();
+    let answer = result(&rig, other, ticket);
+    assert_eq!((answer.sw, answer.total, answer.exchanges), (0x9000, 3, 2));
+}

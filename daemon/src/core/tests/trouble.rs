@@ -129,3 +129,35 @@ fn whoever_waits_at_the_end_is_answered() {
     assert!(begun.elapsed() < Duration::from_secs(5), "the running issue is broken off");
     assert_eq!(rig.create("late"), Err(Refusal::Ending));
 }
+
+#[test]
+fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
+    use crate::card_thread::{Panicked, Worker};
+    use crate::core::{Core, Surroundings};
+    use crate::reply::Reply;
+    use crate::status::View;
+    use crate::terminal::Manager;
+    use crate::testing::Scripted;
+    use smcard_link::Answer;
+
+    let card = Scripted::new(|command| match command[..4] {
+        [_, 0xCA, _, 0x71] => Ok(Answer { data: vec![0xDF, 0x71, 0], sw: 0x9000 }),
+        [_, 0xCA, _, 0x72] => Ok(Answer { data: [&[0xDF, 0x72, 17][..], &[0; 17]].concat(), sw: 0x9000 }),
+        [_, 0xCA, _, 0x73] => Ok(Answer { data: [&[0xDF, 0x73, 24][..], &[0; 24]].concat(), sw: 0x9000 }),
+        [_, 0xCA, _, 0x74] => Ok(Answer { data: vec![0xDF, 0x74, 4, 1, 0, 0, 0], sw: 0x9000 }),
+        _ => panic!("as the test wants it"),
+    });
+    let manager = Manager::new(Box::new(card), Some(crate::testing::test_ring()), true);
+    let rights = crate::testing::RIGHTS;
+    let core = Core::new(View::default(), Surroundings { rights, process_of: Some, power: None });
+    let worker = Worker::new(core.clone(), manager).unwrap();
+    let (tx, rx) = std::sync::mpsc::channel();
+    for name in [b"first", b"later"] {
+        let tx = tx.clone();
+        let reply = Reply::new(move |answer: Result<_, Refusal>| tx.send(answer.map(|_| ())).unwrap());
+        core.create(ME, ISSUE, name, crate::testing::WRITE, reply);
+    }
+    assert_eq!(std::thread::spawn(move || worker.run()).join().unwrap(), Err(Panicked));
+    drop(tx);
+    assert_eq!(rx.iter().collect::<Vec<_>>(), [Err(Refusal::Ending), Err(Refusal::Ending)]);
+}
