@@ -311,6 +311,29 @@ fn a_package_that_others_import_is_issued_first() {
 }
 
 #[test]
+fn the_figures_of_one_status_agree() {
+    let card = Setup::new().mount();
+    issue(&card, batch::wallet(), "wallet.batch");
+    let status = card.json(&["status"]);
+    assert_eq!(status["card"]["free_bytes"], status["free_bytes"].to_string(), "{status}");
+    assert_eq!(status["card"]["exchanges"], status["exchanges"].to_string(), "{status}");
+    assert_eq!(status["card"]["last_issue"], status["line"], "{status}");
+}
+
+#[test]
+fn a_start_breaks_off_an_upload_that_is_under_way() {
+    let card = Setup::new().slow(20).mount();
+    card.put(&batch::long(20), "long.batch");
+    card.file("wallet.batch", batch::wallet());
+    let script = "exec 3> $CARD/issue/wallet.batch; head -c 1000 wallet.batch >&3; smcardctl start long.batch --no-wait
+        tail -c +1001 wallet.batch >&3";
+    card.shell(script).fails("Device or resource busy");
+    card.ctl(&["wait"]).ok();
+    assert_eq!(card.names("issue"), ["long.batch"], "nothing half is left");
+    issue(&card, batch::wallet(), "wallet.batch");
+}
+
+#[test]
 fn wait_without_an_issue_says_so() {
     let card = Setup::new().mount();
     assert_eq!(card.json(&["wait"])["state"], "none");

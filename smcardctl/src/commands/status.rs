@@ -1,6 +1,7 @@
 //! `status`: where the card stands.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -48,13 +49,21 @@ struct Status {
 
 pub(crate) fn run(card: &Card, output: Output) -> Result<Exit, Failure> {
     let client = card.look(WHAT)?;
+    // Reading a value may make smcardd ask the card for it, which changes others: the second reading agrees with STATUS.
+    values(card)?;
     let status = client.status().map_err(|error| Failure::client(WHAT, &error))?;
-    let values = card.entries(WHAT, "card")?.into_iter().filter_map(|entry| {
+    output.show(&Status::new(&status, values(card)?))?;
+    Ok(Exit::Done)
+}
+
+/// The files of card/.
+fn values(card: &Card) -> Result<BTreeMap<String, String>, Failure> {
+    let entries = card.entries(WHAT, "card")?.into_iter();
+    let value = |entry: DirEntry| {
         let value = card::value(&entry.path())?;
         Some((printable(&entry.file_name().to_string_lossy()), value))
-    });
-    output.show(&Status::new(&status, values.collect()))?;
-    Ok(Exit::Done)
+    };
+    Ok(entries.filter_map(value).collect())
 }
 
 impl Status {
