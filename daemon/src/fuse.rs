@@ -410,8 +410,7 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn fallocate(&self, _: &Request, ino: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
-        self.serve("fallocate", |core| core.refused(ino.0));
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
         reply.error(Errno::EOPNOTSUPP);
     }
 

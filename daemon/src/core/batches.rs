@@ -170,18 +170,6 @@ impl Core {
         }
     }
 
-    /// Something was asked of an open file that a batch does not do: where nothing has come through it, it is not worth
-    /// keeping.
-    pub fn refused(&self, ino: u64) {
-        self.update(|state| {
-            for handle in state.handles.values_mut() {
-                if let Handle::Batch(handle) = handle {
-                    handle.refused |= handle.ino == ino && handle.writable;
-                }
-            }
-        });
-    }
-
     /// A descriptor of the file is closed; the close shows what this answers.
     ///
     /// # Errors

@@ -121,7 +121,7 @@ impl Core {
         let Some(Node::Batch(ino)) = Node::from_ino(ino) else {
             return Err(Refusal::NotPermitted("only batches have attributes that programs may set"));
         };
-        let changed = self.read(|state| {
+        self.read(|state| {
             let attributes = self.batch_attributes(state, ino)?;
             let receiving = state.directory.get(ino).is_some_and(|batch| batch.upload.is_some());
             match size {
@@ -130,11 +130,7 @@ impl Core {
                 Some(size) if size == attributes.size => Ok(attributes),
                 Some(_) => Err(Refusal::Invalid("a batch can be neither cut nor grown")),
             }
-        });
-        if changed.is_err() {
-            self.refused(ino);
-        }
-        changed
+        })
     }
 
     /// Opens a file that exists.
