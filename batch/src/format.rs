@@ -16,7 +16,7 @@
 //! recovery information as well; offsets in the recovery information count from there.
 
 use crate::fault::{Fault, Reason};
-use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
+use crc32fast::Hasher;
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"SMCB";
@@ -35,23 +35,20 @@ pub const RECOVERY_PAIRS_MAX: usize = u16::MAX as usize / RECOVERY_PAIR_LEN;
 /// Bytes of the length before each APDU.
 pub const COMMAND_LENGTH_LEN: usize = 4;
 
-/// The checksum of the format, sixteen bytes a step.
-static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
-
 /// CRC-32 (ISO-HDLC) of `bytes`.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u32 {
-    CRC.checksum(bytes)
+    crc32fast::hash(bytes)
 }
 
 /// CRC-32 (ISO-HDLC) of a body that arrives in pieces.
-pub struct Checksum(Digest<'static, u32, Table<16>>);
+pub struct Checksum(Hasher);
 
 impl Checksum {
     /// Of nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Checksum(CRC.digest())
+        Checksum(Hasher::new())
     }
 
     /// Takes the next piece.
