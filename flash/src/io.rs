@@ -41,6 +41,10 @@ impl Barrier {
     }
 }
 
+/// Writes of at least so many bytes are worth to be begun before their barrier. Below, the host's call costs more than
+/// the barrier saves.
+const BEGIN_EARLY: usize = 64 * 1024;
+
 /// A medium with its counters.
 pub(crate) struct Io<M> {
     pub(crate) medium: M,
@@ -66,6 +70,9 @@ impl<M: Medium> Io<M> {
         let failed = |source| FlashError::Medium { action: "write", offset: Some(offset), source };
         self.medium.write(offset, data).map_err(failed)?;
         self.stats.bytes_written += data.len() as u64;
+        if data.len() >= BEGIN_EARLY && self.durability == Durability::Barrier {
+            self.medium.expect_barrier(offset, data.len() as u64);
+        }
         Ok(())
     }
 
@@ -90,5 +97,51 @@ impl<M: Medium> Io<M> {
             let _ = which;
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ram::RamMedium;
+    use std::io;
+
+    /// Notes what it is told.
+    struct Listening(RamMedium, Vec<(u64, u64)>);
+
+    impl Medium for Listening {
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+
+        fn bytes(&self) -> &[u8] {
+            self.0.bytes()
+        }
+
+        fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write(offset, data)
+        }
+
+        fn expect_barrier(&mut self, offset: u64, length: u64) {
+            self.1.push((offset, length));
+        }
+
+        fn barrier(&mut self) -> io::Result<()> {
+            self.0.barrier()
+        }
+    }
+
+    #[test]
+    fn a_medium_hears_of_large_writes_that_a_barrier_will_follow() {
+        let mut medium = Listening(RamMedium::new(1 << 20), Vec::new());
+        let large = vec![0; BEGIN_EARLY];
+        // As the card has it: behind pointers.
+        let mut io = Io::new(Box::new(&mut medium) as Box<dyn Medium>);
+        io.write(7, &large).expect("fits");
+        io.write(0, &large[1..]).expect("fits");
+        io.durability = Durability::None;
+        io.write(9, &large).expect("fits");
+        drop(io);
+        assert_eq!(medium.1, [(7, BEGIN_EARLY as u64)]);
     }
 }

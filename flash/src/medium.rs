@@ -43,6 +43,12 @@ pub trait Medium {
     /// `InvalidInput`, and nothing was written.
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
 
+    /// Says that a barrier will come for these bytes, which were written: what it takes may begin now, so that the
+    /// barrier has less to wait for. Promises nothing; what goes wrong is the barrier's to tell.
+    fn expect_barrier(&mut self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
     /// Returns when everything written before is durable.
     ///
     /// # Errors
@@ -70,6 +76,10 @@ macro_rules! forward {
 
             fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
                 (**self).write(offset, data)
+            }
+
+            fn expect_barrier(&mut self, offset: u64, length: u64) {
+                (**self).expect_barrier(offset, length);
             }
 
             fn barrier(&mut self) -> io::Result<()> {

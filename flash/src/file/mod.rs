@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -134,6 +135,14 @@ impl Medium for MappedFile {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a view of these bytes is in use"));
         }
         self.mapped.file.write_all_at(data, offset)
+    }
+
+    fn expect_barrier(&mut self, offset: u64, length: u64) {
+        let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else { return };
+        let file = self.mapped.file.as_raw_fd();
+        // SAFETY: the descriptor is open as long as `self.mapped` lives; the call gets no memory of ours. Not every file
+        // system can do it, so the answer is of no interest; a failed write is kept by the kernel for `fdatasync`.
+        let _ = unsafe { libc::sync_file_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE) };
     }
 
     fn barrier(&mut self) -> io::Result<()> {
