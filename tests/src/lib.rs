@@ -3,7 +3,7 @@
 //! The harness of the tests that cross rooms: a card in a file, mounted by the real `smcardd`, used by real programs.
 //!
 //! [`Mounted`] is one card with its own folder, image, configuration and daemon; several can live side by side, so tests
-//! run in parallel. [`batch`] makes what is copied into it, [`damage`] what must be refused, [`run`] runs programs and
+//! run in parallel. [`batch`] makes what is copied into it, [`damage`] what must be refused, [`mod@run`] runs programs and
 //! [`console`] the examples of documents.
 //!
 //! # Contract
