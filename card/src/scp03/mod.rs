@@ -1,7 +1,7 @@
 //! Secure Channel Protocol '03' (GlobalPlatform Card Specification Amendment D 1.1.1), AES-128, S8 mode.
 //!
-//! [`card`] is the card's side, [`host`] the terminal's; both stand on [`kdf`] (key derivation, MAC, encryption) and
-//! [`keys`]. Nothing here knows a transport or a file.
+//! [`card`] is the card's side, [`host`] the terminal's; both stand on `kdf` (key derivation, MAC, encryption) and `keys`.
+//! Nothing here knows a transport or a file.
 //!
 //! The security level says what protects the commands (and responses) behind EXTERNAL AUTHENTICATE; the implementation
 //! option `i` says how the card makes its challenge and whether responses can be protected at all.
