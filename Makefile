@@ -29,7 +29,6 @@ mounted: setup
 
 ## make conformance  the part of pjdfstest and fsx that a drop box can pass
 conformance: setup
-	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
 	scripts/conformance.sh
 
 ## make lint         formatting, clippy and documentation without a warning
@@ -47,9 +46,8 @@ deny:
 fuzz:
 	scripts/fuzz.sh
 
-## make bench        timings and ratios, side by side in one run; writes the table of docs/PERFORMANCE.md to standard output
+## make bench        timings and ratios, side by side in one run: the tables of docs/PERFORMANCE.md on standard output
 bench: setup
-	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-fixtures -p smcard-tests
 	scripts/bench.sh
 
 ## make msrv         what ships compiles with the oldest compiler it promises (needs that toolchain, or Debian 13)

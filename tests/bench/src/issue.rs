@@ -55,8 +55,8 @@ pub(crate) fn run(rounds: usize) -> Result<Table> {
     let about = format!(
         "The application of 60 KiB with two applets, {commands} commands in a batch of {} bytes; recovery by function. \
          Authentication, and the deletion of what the round before installed, are not timed. The link is a function \
-         call, so this is what the cryptography and the count of commands cost by themselves; on a wire each exchange \
-         adds its own time.",
+         call, so this is what cryptography and the count of commands cost by themselves; on a wire each exchange adds \
+         its own time. With flushes, six of them are most of what a self-issue takes here.",
         file.len()
     );
     let heads = ["issue, in one process", "exchanges", "median", "min", "× self-issue", "median without flushes", "×"];
@@ -74,7 +74,8 @@ pub(crate) fn run(rounds: usize) -> Result<Table> {
             format!("{:.2}", unflushed[n].over(&unflushed[0])),
         ]);
     }
-    table.at_least("level 33 one by one over self-issue, in one process", flushed[4].over(&flushed[0]), 10.0, " times");
+    let what = "level 33 one by one over self-issue, in one process without flushes";
+    table.at_least(what, unflushed[4].over(&unflushed[0]), 10.0, " times");
     Ok(table)
 }
 
