@@ -9,6 +9,7 @@ use crate::run::run;
 /// name of the errno; `raw(fd, number, hex)` does so on an open descriptor.
 const PREAMBLE: &str = "
 import errno, fcntl, os, select, signal, socket, struct, sys, time
+errno.errorcode[errno.EOPNOTSUPP] = 'EOPNOTSUPP'
 def raw(fd, number, data):
     buffer = bytearray.fromhex(data)
     try:
