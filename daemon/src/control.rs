@@ -30,6 +30,8 @@ pub struct Outcome {
     pub given: u32,
     /// Commands in the batch, for START.
     pub total: u32,
+    /// Commands whose effect stands, for START; `None` = the card did not say.
+    pub kept: Option<u32>,
     /// Exchanges, for START those of the upload included.
     pub exchanges: u64,
 }
@@ -44,7 +46,7 @@ impl Outcome {
     /// Neither an answer nor an error of the link.
     #[must_use]
     pub fn silent() -> Self {
-        Outcome { done: false, errno: 0, answer: None, sw: 0, given: 0, total: 0, exchanges: 0 }
+        Outcome { done: false, errno: 0, answer: None, sw: 0, given: 0, total: 0, kept: Some(0), exchanges: 0 }
     }
 
     /// The card answered, or the link failed.
@@ -146,6 +148,7 @@ impl Control {
             sw: outcome.sw,
             given: outcome.given,
             total: outcome.total,
+            kept: outcome.kept,
             exchanges: outcome.exchanges,
             duration: *elapsed,
             response: Apdu::new(&response),
@@ -220,7 +223,7 @@ mod tests {
 
     fn outcome(data: Vec<u8>) -> Outcome {
         let answer = Some(Answer { data, sw: 0x9000 });
-        Outcome { done: true, errno: 0, answer, sw: 0x9000, given: 0, total: 0, exchanges: 1 }
+        Outcome { done: true, answer, sw: 0x9000, exchanges: 1, ..Outcome::silent() }
     }
 
     fn open() -> Control {

@@ -150,6 +150,10 @@ impl View {
             facts,
             given: result.map_or(0, |result| result.given),
             total: result.map_or(0, |result| result.total),
+            kept: match ended {
+                None => Some(0),
+                Some(_) => result.and_then(|result| result.kept),
+            },
             last_error,
             elapsed: match (&self.running, ended) {
                 (Some(running), _) => now.saturating_duration_since(running.since),
@@ -162,6 +166,15 @@ impl View {
             issues: self.issues,
             line: self.line(now),
             upload_error: self.upload_error.clone(),
+        }
+    }
+
+    /// CLEAR has taken back what the last issue left.
+    pub fn cleared(&mut self) {
+        let open = self.unfinished.take().is_some() | std::mem::take(&mut self.confirm_needed);
+        self.ended_is_news = false;
+        if let Some(Ended { result: Ok(IssueResult { kept, .. }), .. }) = self.ended.as_mut().filter(|_| open) {
+            *kept = Some(0);
         }
     }
 
@@ -212,7 +225,7 @@ mod tests {
     }
 
     fn failure(given: u32) -> IssueResult {
-        IssueResult { success: false, sw: 0x6A84, given, total: 245 }
+        IssueResult { success: false, sw: 0x6A84, given, total: 245, kept: Some(given / 2) }
     }
 
     #[test]
@@ -239,7 +252,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!(ended(Ok(failure(7))).line(now), "failed 6a84 after 7 of 245 (not enough memory): app.batch");
         assert_eq!(ended(Ok(failure(0))).line(now), "failed 6a84 at start (not enough memory): app.batch");
-        let success = IssueResult { success: true, sw: 0x9000, given: 12, total: 12 };
+        let success = IssueResult { success: true, sw: 0x9000, given: 12, total: 12, kept: Some(12) };
         assert_eq!(ended(Ok(success)).line(now), "done app.batch: 12 commands, 2 exchanges, 0.012 s");
         let cut = ended(Err((125, "the power went during the exchange".into())));
         assert_eq!(cut.line(now), "failed without an answer (the power went during the exchange): app.batch");
@@ -250,7 +263,7 @@ mod tests {
     fn an_interrupted_issue_shows_until_it_is_cleared() {
         let now = Instant::now();
         let mut view = View::default();
-        view.take_record(IssueRecord { state: IssueState::Unfinished, file: 1, given: 3, total: 9, sw: 0 });
+        view.take_record(IssueRecord { state: IssueState::Unfinished, file: 1, given: 3, total: 9, sw: 0, kept: 2 });
         assert!(view.line(now).starts_with("ready; an issue stopped after 3 of 9"));
         let facts = view.answer(false, now).facts;
         assert_eq!(facts, abi::FACT_INTERRUPTED | abi::FACT_CLEAR_POSSIBLE);
@@ -263,7 +276,7 @@ mod tests {
     fn status_answers_with_the_last_issues_figures() {
         let answer = ended(Ok(failure(7))).answer(false, Instant::now());
         assert_eq!((answer.last_sw, answer.given, answer.total, answer.issue_exchanges), (0x6A84, 7, 245, 2));
-        assert_eq!((answer.state, answer.issues), (CardState::Failed, 1));
+        assert_eq!((answer.state, answer.issues, answer.kept), (CardState::Failed, 1, Some(3)));
         assert_eq!(answer.elapsed, Duration::from_millis(12));
     }
 }

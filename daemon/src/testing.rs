@@ -11,7 +11,9 @@ use smcard_batch::{BatchBuilder, CommandApdu};
 use smcard_card::scp03::{SecurityLevel, StaticKeys, TEST_KEY_VERSION};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
 use smcard_flash::RamMedium;
-use smcard_link::{Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, SecureCard, WriteId};
+use smcard_link::{
+    Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId,
+};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -133,13 +135,14 @@ pub(crate) struct Setup {
     pub(crate) auto: bool,
     pub(crate) delay: Duration,
     pub(crate) privilege: PrivilegeKind,
+    pub(crate) recovery: RecoveryKind,
     pub(crate) size: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let (delay, privilege) = (Duration::ZERO, PrivilegeKind::Auto);
-        Setup { ring: Some(test_ring()), auto: true, delay, privilege, size: 4 << 20 }
+        let (delay, privilege, recovery) = (Duration::ZERO, PrivilegeKind::Auto, RecoveryKind::Function);
+        Setup { ring: Some(test_ring()), auto: true, delay, privilege, recovery, size: 4 << 20 }
     }
 }
 
@@ -164,7 +167,8 @@ pub(crate) const WRITE: OpenFlags = OpenFlags { write: true, exclusive: false };
 
 impl Rig {
     pub(crate) fn new(setup: Setup) -> Self {
-        let options = CreateOptions { size: setup.size, privilege: setup.privilege, ..CreateOptions::default() };
+        let Setup { size, privilege, recovery, .. } = setup;
+        let options = CreateOptions { size, privilege, recovery, ..CreateOptions::default() };
         let medium = EmulatedCard::format(Box::new(RamMedium::new(setup.size)), &options).unwrap();
         let options = OpenOptions { command_delay: setup.delay, ..OpenOptions::default() };
         let card = EmulatedCard::on_medium(medium, "emulated ram".into(), options).unwrap();

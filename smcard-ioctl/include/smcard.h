@@ -38,9 +38,12 @@
 /* "facts" of smcard_status. */
 #define SMCARD_FACT_CONFIRM_NEEDED     UINT32_C(0x1)  /* CONFIRM before first use */
 #define SMCARD_FACT_INTERRUPTED        UINT32_C(0x2)  /* an issue was interrupted */
-#define SMCARD_FACT_CLEAR_POSSIBLE     UINT32_C(0x4)  /* CLEAR would remove something */
+#define SMCARD_FACT_CLEAR_POSSIBLE     UINT32_C(0x4)  /* an issue is unfinished; CLEAR takes it back */
 #define SMCARD_FACT_OPERATOR           UINT32_C(0x8)  /* this open file may submit */
 #define SMCARD_FACT_TEST_KEYS          UINT32_C(0x10) /* the keys are the well-known test keys */
+
+/* "kept" of smcard_status and smcard_result. */
+#define SMCARD_KEPT_UNKNOWN            UINT32_C(0xffffffff) /* the card did not say */
 
 /* "card_state" of smcard_status. */
 #define SMCARD_CARD_NONE               0              /* no card, or one that does not answer */
@@ -86,7 +89,7 @@ struct smcard_version {
 	uint8_t server[64];             /*  32: answer: name and version of the daemon, closed and filled with zeros */
 };
 
-/* STATUS: where the card stands, from the daemon's memory. Answers at once, never asks the card. 584 bytes. */
+/* STATUS: where the card stands, from the daemon's memory. Answers at once, never asks the card. 592 bytes. */
 struct smcard_status {
 	int32_t result;                 /*   0: answer: 0 */
 	uint16_t version;               /*   4: request: SMCARD_ABI_VERSION */
@@ -100,14 +103,16 @@ struct smcard_status {
 	uint32_t facts;                 /*  16: answer: SMCARD_FACT_ bits */
 	uint32_t given;                 /*  20: answer: commands of the last issue that the card was given, the failing one included */
 	uint32_t total;                 /*  24: answer: commands the last issue's batch holds; 0 = not known */
-	int32_t last_error;             /*  28: answer: transport error (errno) that ended the last issue; 0 = none */
-	uint64_t elapsed_ms;            /*  32: answer: time the running issue has taken so far or the last one took, milliseconds */
-	uint64_t free_bytes;            /*  40: answer: free bytes of protected memory */
-	uint64_t exchanges;             /*  48: answer: exchanges with the card since it was mounted */
-	uint64_t issue_exchanges;       /*  56: answer: exchanges of the last issue, its upload included */
-	uint64_t issues;                /*  64: answer: issues that have ended since the card was mounted, well or badly */
-	uint8_t line[256];              /*  72: answer: the line of the file "status", without line feed, closed and filled with zeros */
-	uint8_t upload_error[256];      /* 328: answer: why the last upload was refused; empty after one that was taken */
+	uint32_t kept;                  /*  28: answer: commands of the last issue whose effect stands on the card, from the first; SMCARD_KEPT_UNKNOWN */
+	int32_t last_error;             /*  32: answer: transport error (errno) that ended the last issue; 0 = none */
+	uint32_t reserved2;             /*  36: 0 */
+	uint64_t elapsed_ms;            /*  40: answer: time the running issue has taken so far or the last one took, milliseconds */
+	uint64_t free_bytes;            /*  48: answer: free bytes of protected memory */
+	uint64_t exchanges;             /*  56: answer: exchanges with the card since it was mounted */
+	uint64_t issue_exchanges;       /*  64: answer: exchanges of the last issue, its upload included */
+	uint64_t issues;                /*  72: answer: issues that have ended since the card was mounted, well or badly */
+	uint8_t line[256];              /*  80: answer: the line of the file "status", without line feed, closed and filled with zeros */
+	uint8_t upload_error[256];      /* 336: answer: why the last upload was refused; empty after one that was taken */
 };
 
 /* RESULT: what became of an operation. EAGAIN while it runs, ENOENT where the ticket is not known. 312 bytes. */
@@ -121,11 +126,12 @@ struct smcard_result {
 	uint16_t sw;                    /*  18: answer: status word; 0 where the card did not answer */
 	uint32_t given;                 /*  20: answer: START: commands the card was given, the failing one included */
 	uint32_t total;                 /*  24: answer: START: commands the batch holds; 0 = not known */
-	uint32_t response_length;       /*  28: answer: bytes of the whole response, data and status word */
+	uint32_t kept;                  /*  28: answer: START: commands whose effect stands on the card, from the first; SMCARD_KEPT_UNKNOWN */
 	uint64_t exchanges;             /*  32: answer: exchanges with the card, for START those of the upload included */
 	uint64_t nanoseconds;           /*  40: answer: time from submission to the answer */
-	uint8_t response[258];          /*  48: answer: the response, data and status word, as far as it fits; filled with zeros */
-	uint8_t reserved[6];            /* 306: 0 */
+	uint32_t response_length;       /*  48: answer: bytes of the whole response, data and status word */
+	uint8_t response[258];          /*  52: answer: the response, data and status word, as far as it fits; filled with zeros */
+	uint8_t reserved[2];            /* 310: 0 */
 };
 
 /* AUTHENTICATE: opens a secure channel with the card manager. Submits. 24 bytes. */

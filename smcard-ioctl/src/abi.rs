@@ -44,12 +44,15 @@ pub const RESULT_MORE: u16 = 1 << 0;
 pub const FACT_CONFIRM_NEEDED: u32 = 1 << 0;
 /// Fact of STATUS: an issue was interrupted; START goes on or over, as the card's recovery says.
 pub const FACT_INTERRUPTED: u32 = 1 << 1;
-/// Fact of STATUS: something stands on the card that an unfinished issue wrote; CLEAR removes it.
+/// Fact of STATUS: an issue is unfinished; CLEAR takes back what of it stands, and lets another batch be started.
 pub const FACT_CLEAR_POSSIBLE: u32 = 1 << 2;
 /// Fact of STATUS: this open file may send operations to the card (opened for writing by an operator).
 pub const FACT_OPERATOR: u32 = 1 << 3;
 /// Fact of STATUS: the card uses well-known test keys.
 pub const FACT_TEST_KEYS: u32 = 1 << 4;
+
+/// Value of `kept` where the card did not say.
+pub const KEPT_UNKNOWN: u32 = u32::MAX;
 
 /// Selector of START: none; the store holds one batch.
 pub const SELECT_NONE: u8 = 0;
@@ -114,8 +117,12 @@ structure! {
         given: u32,
         /// answer: commands the last issue's batch holds; 0 = not known
         total: u32,
+        /// answer: commands of the last issue whose effect stands on the card, from the first; SMCARD_KEPT_UNKNOWN
+        kept: u32,
         /// answer: transport error (errno) that ended the last issue; 0 = none
         last_error: i32,
+        /// 0
+        reserved2: u32,
         /// answer: time the running issue has taken so far or the last one took, milliseconds
         elapsed_ms: u64,
         /// answer: free bytes of protected memory
@@ -236,16 +243,18 @@ structure! {
         given: u32,
         /// answer: START: commands the batch holds; 0 = not known
         total: u32,
-        /// answer: bytes of the whole response, data and status word
-        response_length: u32,
+        /// answer: START: commands whose effect stands on the card, from the first; SMCARD_KEPT_UNKNOWN
+        kept: u32,
         /// answer: exchanges with the card, for START those of the upload included
         exchanges: u64,
         /// answer: time from submission to the answer
         nanoseconds: u64,
+        /// answer: bytes of the whole response, data and status word
+        response_length: u32,
         /// answer: the response, data and status word, as far as it fits; filled with zeros
         response: [u8; 258],
         /// 0
-        reserved: [u8; 6],
+        reserved: [u8; 2],
     }
 }
 

@@ -90,6 +90,8 @@ pub struct CardStatus {
     pub given: u32,
     /// Commands the last issue's batch holds; 0 = not known.
     pub total: u32,
+    /// Commands of the last issue whose effect stands on the card, from the first on; `None` = the card did not say.
+    pub kept: Option<u32>,
     /// Transport error (errno) that ended the last issue; 0 = none.
     pub last_error: i32,
     /// Time the running issue has taken so far or the last one took; whole milliseconds cross the border.
@@ -119,6 +121,7 @@ impl From<&CardStatus> for abi::Status {
             facts: status.facts,
             given: status.given,
             total: status.total,
+            kept: kept_to_wire(status.kept),
             last_error: status.last_error,
             elapsed_ms: u64::try_from(status.elapsed.as_millis()).unwrap_or(u64::MAX),
             free_bytes: status.free_bytes,
@@ -144,6 +147,7 @@ impl TryFrom<&abi::Status> for CardStatus {
             facts: raw.facts,
             given: raw.given,
             total: raw.total,
+            kept: kept_from_wire(raw.kept),
             last_error: raw.last_error,
             elapsed: Duration::from_millis(raw.elapsed_ms),
             free_bytes: raw.free_bytes,
@@ -154,6 +158,14 @@ impl TryFrom<&abi::Status> for CardStatus {
             upload_error: text::from_field(&raw.upload_error),
         })
     }
+}
+
+fn kept_to_wire(kept: Option<u32>) -> u32 {
+    kept.unwrap_or(abi::KEPT_UNKNOWN)
+}
+
+fn kept_from_wire(kept: u32) -> Option<u32> {
+    (kept != abi::KEPT_UNKNOWN).then_some(kept)
 }
 
 /// RESULT: what became of an operation.
@@ -171,6 +183,8 @@ pub struct Outcome {
     pub given: u32,
     /// START: commands the batch holds; 0 = not known.
     pub total: u32,
+    /// START: commands whose effect stands on the card, from the first on; `None` = the card did not say.
+    pub kept: Option<u32>,
     /// Exchanges with the card; for START those of the upload included.
     pub exchanges: u64,
     /// Time from submission to the answer.
@@ -198,6 +212,7 @@ impl Outcome {
             sw: self.sw,
             given: self.given,
             total: self.total,
+            kept: kept_to_wire(self.kept),
             response_length: u32::try_from(response.len()).unwrap_or(u32::MAX),
             exchanges: self.exchanges,
             nanoseconds: u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX),
@@ -224,6 +239,7 @@ impl TryFrom<&abi::OperationResult> for Outcome {
             sw: raw.sw,
             given: raw.given,
             total: raw.total,
+            kept: kept_from_wire(raw.kept),
             exchanges: raw.exchanges,
             duration: Duration::from_nanos(raw.nanoseconds),
             response: Apdu::new(raw.response.get(..length).unwrap_or(&raw.response)),
@@ -243,6 +259,7 @@ mod tests {
             sw: 0x6A84,
             given: 7,
             total: 12,
+            kept: Some(4),
             exchanges: 2,
             duration: Duration::from_nanos(1_234_567),
             response: Apdu::new(response),
@@ -287,6 +304,7 @@ mod tests {
             facts: abi::FACT_CONFIRM_NEEDED | abi::FACT_OPERATOR,
             given: 1,
             total: 2,
+            kept: None,
             last_error: 5,
             elapsed: Duration::from_millis(3200),
             free_bytes: 1 << 40,

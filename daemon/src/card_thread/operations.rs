@@ -6,7 +6,7 @@ use crate::core::State;
 use crate::job::Parts;
 use crate::refusal::link_errno;
 use crate::status::Ended;
-use crate::terminal::{Attempt, IssueRecord, IssueState};
+use crate::terminal::{Attempt, IssueRecord, IssueResult, IssueState};
 use rustix::io::Errno;
 use smcard_card::scp03::SecurityLevel;
 use smcard_ioctl::{Operation, StartRequest};
@@ -30,8 +30,7 @@ impl Worker {
                 let outcome = Outcome::answered(self.manager.clear());
                 if outcome.done {
                     self.core.update(|state| {
-                        state.view.unfinished = None;
-                        state.view.ended_is_news = false;
+                        state.view.cleared();
                         content_changed(state);
                     });
                 }
@@ -62,13 +61,16 @@ impl Worker {
         let elapsed = begun.elapsed();
         let exchanges = resolved.upload_exchanges + (self.manager.exchanges() - before);
         let (mut outcome, result) = match started {
-            Ok((result, answer)) => {
+            Ok((mut result, answer)) => {
+                if !result.success && result.given > 0 {
+                    self.find_kept(&mut result);
+                }
                 let mut outcome = Outcome::answered(Ok(answer));
-                (outcome.given, outcome.total) = (result.given, result.total);
+                (outcome.given, outcome.total, outcome.kept) = (result.given, result.total, result.kept);
                 (outcome, Ok(result))
             }
             Err(error) => {
-                let outcome = Outcome::failed(link_errno(&error));
+                let outcome = Outcome { kept: None, ..Outcome::failed(link_errno(&error)) };
                 (outcome, Err((link_errno(&error).raw_os_error(), error.to_string())))
             }
         };
@@ -83,9 +85,9 @@ impl Worker {
                     view.unfinished = None;
                     view.confirm_needed = resolved.confirm.unwrap_or(view.confirm_needed);
                 }
-                Ok(result) if result.given > 0 => {
-                    let (given, total, sw) = (result.given, result.total, result.sw);
-                    view.unfinished = Some(IssueRecord { state: IssueState::Unfinished, file: 0, given, total, sw });
+                Ok(IssueResult { given: given @ 1.., total, sw, kept, .. }) => {
+                    let (state, kept) = (IssueState::Unfinished, kept.unwrap_or(0));
+                    view.unfinished = Some(IssueRecord { state, file: 0, given: *given, total: *total, sw: *sw, kept });
                 }
                 _ => {}
             }
@@ -100,6 +102,15 @@ impl Worker {
             content_changed(state);
         });
         outcome
+    }
+
+    /// Asks the card what of a failed issue stands: only it knows what its recovery has rolled back.
+    fn find_kept(&mut self, result: &mut IssueResult) {
+        match self.manager.issue() {
+            // The command that failed is not among them, whatever the card says.
+            Ok(record) => result.kept = Some(record.kept.min(result.given.saturating_sub(1))),
+            Err(refusal) => log::warn!("what stays of the failed issue is not known: {refusal}"),
+        }
     }
 
     fn authenticate(&mut self, level: Option<u8>, version: Option<u8>) -> Outcome {

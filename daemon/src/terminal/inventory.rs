@@ -37,6 +37,8 @@ pub struct IssueRecord {
     pub total: u32,
     /// Status word of its end.
     pub sw: u16,
+    /// Commands whose effect stands on the card, from the first on; never more than were given.
+    pub kept: u32,
 }
 
 /// The states of an issue.
@@ -151,7 +153,7 @@ pub fn is_file_name(name: &[u8]) -> bool {
 /// Reads the record of the last issue (`DF72`, 17 bytes); `None` for another length or an unknown state.
 #[must_use]
 pub fn issue(data: &[u8]) -> Option<IssueRecord> {
-    let &[state, f0, f1, g0, g1, g2, g3, t0, t1, t2, t3, s0, s1, ..] = data.first_chunk::<17>()?;
+    let &[state, f0, f1, g0, g1, g2, g3, t0, t1, t2, t3, s0, s1, k0, k1, k2, k3] = data.first_chunk::<17>()?;
     let state = match state {
         0 => IssueState::None,
         1 => IssueState::Unfinished,
@@ -159,12 +161,14 @@ pub fn issue(data: &[u8]) -> Option<IssueRecord> {
         3 => IssueState::ConfirmNeeded,
         _ => return None,
     };
+    let given = u32::from_be_bytes([g0, g1, g2, g3]);
     (data.len() == 17).then_some(IssueRecord {
         state,
         file: u16::from_be_bytes([f0, f1]),
-        given: u32::from_be_bytes([g0, g1, g2, g3]),
+        given,
         total: u32::from_be_bytes([t0, t1, t2, t3]),
         sw: u16::from_be_bytes([s0, s1]),
+        kept: u32::from_be_bytes([k0, k1, k2, k3]).min(given),
     })
 }
 
@@ -274,11 +278,13 @@ mod tests {
 
     #[test]
     fn the_fixed_records_are_read_to_the_byte() {
-        let record = [3, 0, 9, 0, 0, 0, 7, 0, 0, 0, 12, 0x6A, 0x84, 0, 0, 0, 0];
+        let record = [3, 0, 9, 0, 0, 0, 7, 0, 0, 0, 12, 0x6A, 0x84, 0, 0, 0, 5];
         assert_eq!(
             issue(&record),
-            Some(IssueRecord { state: IssueState::ConfirmNeeded, file: 9, given: 7, total: 12, sw: 0x6A84 })
+            Some(IssueRecord { state: IssueState::ConfirmNeeded, file: 9, given: 7, total: 12, sw: 0x6A84, kept: 5 })
         );
+        let boasting = [1, 0, 9, 0, 0, 0, 7, 0, 0, 0, 12, 0, 0, 0xFF, 0, 0, 0];
+        assert_eq!(issue(&boasting).map(|record| record.kept), Some(7));
         assert_eq!(issue(&record[..16]), None);
         assert_eq!(issue(&[4; 17]), None);
         let figures: Vec<u8> = [64_u64, 32, 16].iter().flat_map(|n| n.to_be_bytes()).collect();

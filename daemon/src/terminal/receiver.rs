@@ -14,6 +14,8 @@ pub struct IssueResult {
     pub given: u32,
     /// Commands the batch holds; 0 = not known.
     pub total: u32,
+    /// Commands whose effect stands on the card, from the first on; `None` = it has not said.
+    pub kept: Option<u32>,
 }
 
 /// Reads the answer to START. `total` is the number of commands the batch holds, 0 where that is not known.
@@ -29,7 +31,14 @@ pub fn issue_result(answer: &Answer, format: FailureFormat, total: u32) -> Issue
     };
     // A card cannot have been given more than the batch holds; one that says so is not believed.
     let given = if total != 0 { given.min(total) } else { given };
-    IssueResult { success, sw: answer.sw, given, total }
+    let kept = match (success, given) {
+        (true, 0) => None,
+        (true, given) => Some(given),
+        (false, 0) => Some(0),
+        // Which commands recovery has kept is asked of the card.
+        (false, _) => None,
+    };
+    IssueResult { success, sw: answer.sw, given, total, kept }
 }
 
 #[cfg(test)]
@@ -43,13 +52,13 @@ mod tests {
     #[test]
     fn success_means_all_were_given() {
         let result = issue_result(&answer(b"last response", 0x9000), FailureFormat::Data, 12);
-        assert_eq!(result, IssueResult { success: true, sw: 0x9000, given: 12, total: 12 });
+        assert_eq!(result, IssueResult { success: true, sw: 0x9000, given: 12, total: 12, kept: Some(12) });
     }
 
     #[test]
     fn a_failure_tells_the_count_in_either_format() {
         let data = issue_result(&answer(&[0, 0, 1, 7], 0x6A84), FailureFormat::Data, 300);
-        assert_eq!((data.success, data.sw, data.given), (false, 0x6A84, 263));
+        assert_eq!((data.success, data.sw, data.given, data.kept), (false, 0x6A84, 263, None));
         let counter = issue_result(&answer(&[], 0x63C7), FailureFormat::Counter, 300);
         assert_eq!((counter.sw, counter.given), (0x63C7, 7));
     }

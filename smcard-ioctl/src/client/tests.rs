@@ -31,6 +31,7 @@ impl Daemon {
             sw: 0x9000,
             given: 0,
             total: 0,
+            kept: Some(0),
             exchanges: 1,
             duration: Duration::from_millis(3),
             response: Apdu::new(&self.response.borrow()),

@@ -99,10 +99,18 @@ pub(crate) fn constants() -> Vec<(&'static str, Vec<Constant>)> {
             vec![
                 constant("FACT_CONFIRM_NEEDED", hex(abi::FACT_CONFIRM_NEEDED), "CONFIRM before first use"),
                 constant("FACT_INTERRUPTED", hex(abi::FACT_INTERRUPTED), "an issue was interrupted"),
-                constant("FACT_CLEAR_POSSIBLE", hex(abi::FACT_CLEAR_POSSIBLE), "CLEAR would remove something"),
+                constant(
+                    "FACT_CLEAR_POSSIBLE",
+                    hex(abi::FACT_CLEAR_POSSIBLE),
+                    "an issue is unfinished; CLEAR takes it back",
+                ),
                 constant("FACT_OPERATOR", hex(abi::FACT_OPERATOR), "this open file may submit"),
                 constant("FACT_TEST_KEYS", hex(abi::FACT_TEST_KEYS), "the keys are the well-known test keys"),
             ],
+        ),
+        (
+            "\"kept\" of smcard_status and smcard_result.",
+            vec![constant("KEPT_UNKNOWN", hex(abi::KEPT_UNKNOWN), "the card did not say")],
         ),
         ("\"card_state\" of smcard_status.", states.collect()),
         (

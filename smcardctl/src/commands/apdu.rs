@@ -130,6 +130,7 @@ mod tests {
             sw,
             given: 0,
             total: 0,
+            kept: Some(0),
             exchanges: 1,
             duration: Duration::from_millis(2),
             response: smcard_ioctl::Apdu::new(response),

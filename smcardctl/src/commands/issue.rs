@@ -24,8 +24,8 @@ pub(crate) struct Issue {
     commands: u32,
     /// Commands the card was given, the failing one included.
     given: u32,
-    /// Commands that were carried out and stay on the card.
-    kept: u32,
+    /// Commands whose effect stands on the card, from the first on; `null` where the card did not say.
+    kept: Option<u32>,
     /// Exchanges with the card, the upload's included.
     exchanges: u64,
     /// From START to the answer.
@@ -44,6 +44,7 @@ struct Numbers {
     error: i32,
     commands: u32,
     given: u32,
+    kept: Option<u32>,
     exchanges: u64,
     duration: Duration,
     confirm_needed: bool,
@@ -51,13 +52,15 @@ struct Numbers {
 
 impl Issue {
     fn ended(numbers: &Numbers) -> Self {
-        let &Numbers { sw, error, commands, given, exchanges, duration, confirm_needed } = numbers;
+        let &Numbers { sw, error, commands, given, kept, exchanges, duration, confirm_needed } = numbers;
         let done = error == 0 && StatusWord(sw).is_success();
         let next = match (done, error) {
-            (true, _) if confirm_needed => Some("'smcardctl confirm' makes the new application usable"),
+            (true, _) if confirm_needed => Some("'smcardctl confirm' makes the new application usable".to_owned()),
             (true, _) => None,
-            (false, 0) => Some(advice(sw, given)),
-            (false, _) => Some("'smcardctl status' shows the card; 'smcardctl start' goes on as its recovery says"),
+            (false, 0) => Some(advice(sw, given, kept)),
+            (false, _) => {
+                Some("'smcardctl status' shows the card; 'smcardctl start' goes on as its recovery says".to_owned())
+            }
         };
         Self {
             state: if done { "done" } else { "failed" },
@@ -65,12 +68,12 @@ impl Issue {
             meaning: (sw != 0).then(|| StatusWord(sw).meaning()),
             commands,
             given,
-            kept: if done { given } else { given.saturating_sub(1) },
+            kept,
             exchanges,
             seconds: duration.as_secs_f64(),
             confirm_needed,
             error: (error != 0).then(|| errno(error)),
-            next: next.map(str::to_owned),
+            next,
         }
     }
 
@@ -81,6 +84,7 @@ impl Issue {
             error: outcome.error,
             commands: outcome.total,
             given: outcome.given,
+            kept: outcome.kept,
             exchanges: outcome.exchanges,
             duration: outcome.duration,
             confirm_needed,
@@ -98,6 +102,7 @@ impl Issue {
             error: status.last_error,
             commands: status.total,
             given: status.given,
+            kept: status.kept,
             exchanges: status.issue_exchanges,
             duration: status.elapsed,
             confirm_needed: status.facts & abi::FACT_CONFIRM_NEEDED != 0,
@@ -112,7 +117,7 @@ impl Issue {
             meaning: None,
             commands: 0,
             given: 0,
-            kept: 0,
+            kept: Some(0),
             exchanges: 0,
             seconds: elapsed.as_secs_f64(),
             confirm_needed: false,
@@ -142,29 +147,35 @@ impl Issue {
 }
 
 /// What stays on the card.
-fn kept(commands: u32) -> String {
+fn kept(commands: Option<u32>) -> String {
     match commands {
-        0 => "nothing was carried out before it".to_owned(),
-        1 => "command 1 stays carried out".to_owned(),
-        n => format!("commands 1 to {n} stay carried out"),
+        Some(0) => "nothing of it is kept".to_owned(),
+        Some(1) => "command 1 stays carried out".to_owned(),
+        Some(n) => format!("commands 1 to {n} stay carried out"),
+        None => "the card did not say what stays of it".to_owned(),
     }
 }
 
 /// What to do about a failure, by the status word of the command that failed, or of START itself (`given` 0).
-fn advice(sw: u16, given: u32) -> &'static str {
-    match (StatusWord(sw), given) {
+fn advice(sw: u16, given: u32, kept: Option<u32>) -> String {
+    let mend = match (StatusWord(sw), given) {
         (StatusWord::NOT_FOUND | StatusWord::REFERENCE_NOT_FOUND | StatusWord::WRONG_DATA, 0) => {
-            "'smcardctl list' shows the batches in the store; name one"
+            return "'smcardctl list' shows the batches in the store; name one".to_owned();
         }
-        (_, 0) => "'smcardctl status' shows the card",
-        (StatusWord::NOT_ENOUGH_MEMORY, _) => {
-            "'smcardctl clear' undoes them; remove batches or applications to make room, then start again"
-        }
+        (_, 0) => return "'smcardctl status' shows the card".to_owned(),
+        (StatusWord::NOT_ENOUGH_MEMORY, _) => "remove batches or applications to make room, then start again",
         (StatusWord::SECURITY_NOT_SATISFIED, _) => {
-            "'smcardctl clear' undoes them; the batch was written without the rights it needs: have it written again"
+            "the batch was written without the rights it needs: have it written again"
         }
-        _ => "'smcardctl clear' undoes them; have the batch corrected ('smcardctl inspect' names its commands)",
-    }
+        _ => "have the batch corrected ('smcardctl inspect' names its commands)",
+    };
+    // The card keeps the issue open even where nothing of it stands: it takes no other batch before CLEAR.
+    let clear = match kept {
+        Some(0) => "'smcardctl clear' before another batch can be started",
+        Some(_) => "'smcardctl clear' undoes them",
+        None => "'smcardctl clear' undoes what stays",
+    };
+    format!("{clear}; {mend}")
 }
 
 impl Report for Issue {
@@ -189,7 +200,9 @@ mod tests {
     use super::*;
     use smcard_ioctl::{Apdu, OperationKind, OperationState};
 
+    /// A card whose commands stand each by itself.
     fn outcome(sw: u16, given: u32, total: u32, error: i32) -> Outcome {
+        let kept = if sw == 0x9000 { given } else { given.saturating_sub(1) };
         Outcome {
             state: OperationState::Failed,
             kind: OperationKind::Start,
@@ -197,6 +210,7 @@ mod tests {
             sw,
             given,
             total,
+            kept: Some(kept),
             exchanges: 2,
             duration: Duration::from_millis(1500),
             response: Apdu::new(&[]),
@@ -232,8 +246,26 @@ mod tests {
             "start: command 7 of 12 failed with 6a84 (not enough memory); commands 1 to 6 stay carried out; \
              'smcardctl clear' undoes them; remove batches or applications to make room, then start again"
         );
-        assert!(self::line(0x6A80, 1, 3, 0).1.contains("nothing was carried out"));
+        assert_eq!(
+            self::line(0x6A80, 1, 3, 0).1,
+            "start: command 1 of 3 failed with 6a80 (wrong data); nothing of it is kept; 'smcardctl clear' before \
+             another batch can be started; have the batch corrected ('smcardctl inspect' names its commands)"
+        );
         assert!(self::line(0x6A80, 2, 0, 0).1.contains("command 2 failed with 6a80"));
+    }
+
+    #[test]
+    fn what_stays_is_what_the_card_says_not_what_was_given() {
+        let line = |kept| {
+            let outcome = Outcome { kept, ..outcome(0x6A80, 7, 12, 0) };
+            let issue = Issue::from_outcome(&outcome, false);
+            assert_eq!(serde_json::to_value(&issue).unwrap()["kept"], serde_json::json!(kept));
+            issue.failure("start").unwrap().line()
+        };
+        assert!(line(Some(4)).contains("; commands 1 to 4 stay carried out; 'smcardctl clear' undoes them; "));
+        assert!(line(Some(1)).contains("; command 1 stays carried out; "));
+        assert!(line(Some(0)).contains("; nothing of it is kept; ") && !line(Some(0)).contains("undoes"));
+        assert!(line(None).contains("; the card did not say what stays of it; 'smcardctl clear' undoes what stays; "));
     }
 
     #[test]

@@ -21,6 +21,7 @@ struct Last {
     meaning: Option<String>,
     given: u32,
     commands: u32,
+    kept: Option<u32>,
     exchanges: u64,
     seconds: f64,
     error: Option<String>,
@@ -80,6 +81,7 @@ impl Status {
             meaning: sw.map(StatusWord::meaning),
             given: status.given,
             commands: status.total,
+            kept: status.kept,
             exchanges: status.issue_exchanges,
             seconds: status.elapsed.as_secs_f64(),
             error: (status.last_error != 0).then(|| errno(status.last_error)),
@@ -122,10 +124,11 @@ impl Report for Status {
                     (None, Some(sw), Some(meaning)) => format!("{sw} ({meaning})"),
                     _ => "no status word".to_owned(),
                 };
-                let Last { given, commands, exchanges, seconds, .. } = last;
+                let Last { given, commands, kept, exchanges, seconds, .. } = last;
+                let kept = kept.map_or(String::new(), |kept| format!(", {kept} kept"));
                 row(
                     "last issue",
-                    &format!("{end}, {given} of {commands} commands, {exchanges} exchanges, {seconds:.3} s"),
+                    &format!("{end}, {given} of {commands} commands{kept}, {exchanges} exchanges, {seconds:.3} s"),
                 )?;
                 row("issues", &self.issues.to_string())?;
             }
@@ -135,7 +138,7 @@ impl Report for Status {
         }
         let notes = [
             (self.interrupted, "an issue was interrupted; 'smcardctl start' goes on as the card's recovery says"),
-            (self.clear_possible, "an unfinished issue has left something; 'smcardctl clear' removes it"),
+            (self.clear_possible, "an issue is unfinished; 'smcardctl clear' takes back what it has left"),
             (self.confirm_needed, "the new application waits for 'smcardctl confirm'"),
             (self.test_keys, "the card uses well-known test keys: anybody can change it"),
         ];
@@ -164,6 +167,7 @@ mod tests {
             facts: abi::FACT_CLEAR_POSSIBLE | abi::FACT_OPERATOR,
             given: 7,
             total: 12,
+            kept: Some(4),
             last_error: 0,
             elapsed: Duration::from_millis(31),
             free_bytes: 1_048_576,
@@ -183,9 +187,9 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let expected = "failed 6a84 after 7\n  life cycle       SECURED\n  secure channel   level 33\n  \
                         free             1048576 bytes\n  exchanges        9\n  \
-                        last issue       6a84 (not enough memory), 7 of 12 commands, 2 exchanges, 0.031 s\n  \
+                        last issue       6a84 (not enough memory), 7 of 12 commands, 4 kept, 2 exchanges, 0.031 s\n  \
                         issues           1\n  card/cid         00ff\n  \
-                        note             an unfinished issue has left something; 'smcardctl clear' removes it\n  \
+                        note             an issue is unfinished; 'smcardctl clear' takes back what it has left\n  \
                         last upload      refused: offset 12: damaged\\u{1b}\n";
         assert_eq!(text, expected);
     }

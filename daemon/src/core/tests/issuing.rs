@@ -7,6 +7,7 @@ use crate::tree::Node;
 use smcard_batch::CommandApdu;
 use smcard_ioctl::Structure;
 use smcard_ioctl::abi;
+use smcard_link::RecoveryKind;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,33 @@ fn a_failed_issue_tells_the_command_and_clear_takes_it_back() {
     assert_eq!(result(&rig, fh, ticket).sw, 0x9000);
     assert_eq!(status(&rig, fh).facts & abi::FACT_CLEAR_POSSIBLE, 0);
     assert_eq!(rig.line(), "authenticated");
+}
+
+#[test]
+fn what_stays_of_a_failed_issue_is_the_cards_own_account() {
+    let harmless = || CommandApdu::new(0x80, 0xF2, 0x80, 0x02, &[0x4F, 0x00]).with_le(256);
+    for (recovery, expected) in [(RecoveryKind::Restart, 0), (RecoveryKind::Command, 5), (RecoveryKind::Function, 3)] {
+        let rig = Rig::new(Setup { recovery, ..Setup::default() });
+        let mut builder = smcard_batch::BatchBuilder::new();
+        for number in 1..=7 {
+            if number == 4 {
+                builder.recovery_point();
+            }
+            let unknown = CommandApdu::new(0x80, 0x01, 0, 0, &[]);
+            builder.push(&if number == 6 { unknown } else { harmless() }).unwrap();
+        }
+        rig.copy("app", &builder.finish().unwrap()).unwrap();
+        let before = rig.exchanges();
+        let fh = open(&rig, true);
+        let ticket = start(&rig, fh, "app").unwrap();
+        let answer = result(&rig, fh, ticket);
+        assert_eq!((answer.given, answer.kept, answer.exchanges), (6, expected, 2), "{recovery:?}");
+        assert_eq!(rig.exchanges() - before, 2, "{recovery:?}: START and the question");
+        assert_eq!(status(&rig, fh).kept, expected);
+        let ticket = submit(&rig, fh, abi::CLEAR).unwrap();
+        assert_eq!(result(&rig, fh, ticket).sw, 0x9000);
+        assert_eq!(status(&rig, fh).kept, 0, "nothing stays after CLEAR");
+    }
 }
 
 #[test]
