@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Pause before each copy: what the one before has left to do, and the disk's own buffers, are not the next one's matter.
+const REST: Duration = Duration::from_millis(60);
 /// Bytes of the batch.
 const SIZE: usize = 16 << 20;
 /// Debian's libfuse3-dev brings it.
@@ -34,7 +36,7 @@ pub(crate) fn run(rounds: usize) -> Result<Table> {
     let about = "`cp` (coreutils) from tmpfs, start of the process included. The drop box has checked the whole batch and \
                  made it durable when `cp` ends, so the fair comparison is with the rows that flush; the others have \
                  written to memory only. `passthrough_ll` is libfuse's example, compiled from the distribution's source, \
-                 with its default options. All are mounted at once. The ratios say how much faster than it (with a flush \
+                 with its default options. All are mounted at once, and the disk is at rest before each copy. The ratios say how much faster than it (with a flush \
                  behind it) each row is.";
     let heads = [
         "cp of 16 MiB into",
@@ -95,6 +97,8 @@ fn measure(rounds: usize) -> Result<Vec<(&'static str, Samples)>> {
         target("tmpfs", &tmpfs.0, false),
     ];
     let samples = interleave(rounds, &targets, |target| {
+        rustix::fs::sync();
+        std::thread::sleep(REST);
         let to = target.folder.join("copy.batch");
         let copy = || -> Result<bool> {
             let copied = Command::new("cp").arg(&file).arg(&to).status()?.success();
