@@ -21,12 +21,17 @@ use std::time::Duration;
 /// Makes the runtime of a card each time the power comes.
 pub type RuntimeFactory = Box<dyn Fn() -> Box<dyn Runtime> + Send + Sync>;
 
+/// Sees each command of an issue as the card manager is about to get it; `true` and the power goes before it has any
+/// effect.
+pub type PowerFate = Box<dyn Fn(&CommandApdu<'_>) -> bool + Send + Sync>;
+
 /// A card with its power switch and its outer interfaces.
 pub(crate) struct Device {
     gate: Gate,
     pub(crate) power: Arc<Power>,
     state: Mutex<State>,
     delay: Duration,
+    fate: Option<PowerFate>,
     runtime: RuntimeFactory,
 }
 
@@ -47,10 +52,15 @@ struct Session {
 
 impl Device {
     /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
-    pub(crate) fn new(flash: Flash, delay: Duration, runtime: RuntimeFactory) -> Result<Self, PowerOnError> {
+    pub(crate) fn new(
+        flash: Flash,
+        delay: Duration,
+        fate: Option<PowerFate>,
+        runtime: RuntimeFactory,
+    ) -> Result<Self, PowerOnError> {
         let session = power_on(flash, &runtime).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));
-        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, runtime })
+        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, fate, runtime })
     }
 
     /// What was fixed when the card was made.
@@ -86,8 +96,8 @@ impl Device {
                 self.gate.enter();
                 let kind = session.manager.settings.privilege;
                 let table = ResponseTable::STANDARD;
-                let (manager, power) = (&mut session.manager, &*self.power);
-                let ended = Issuer { manager, power, delay: self.delay, table }.run(&trigger);
+                let (manager, power, fate) = (&mut session.manager, &*self.power, self.fate.as_ref());
+                let ended = Issuer { manager, power, delay: self.delay, fate, table }.run(&trigger);
                 self.gate.end(kind);
                 ended
             }

@@ -1,7 +1,7 @@
 //! The emulated card behind the link's [`SecureCard`] trait: a function call for a cable.
 
 use crate::applet::{Resident, Runtime};
-use crate::device::{Device, PowerOnError, RuntimeFactory};
+use crate::device::{Device, PowerFate, PowerOnError, RuntimeFactory};
 use crate::memory::Flash;
 use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
 use crate::settings::Settings;
@@ -55,6 +55,8 @@ impl Default for CreateOptions {
 pub struct OpenOptions {
     /// Time that each command of an issue takes; zero is as fast as possible.
     pub command_delay: Duration,
+    /// Where a simulation decides in which command of an issue the power goes; `None` is a card left in peace.
+    pub power_fate: Option<PowerFate>,
     /// What runs the applications, made anew with each power-on.
     pub runtime: RuntimeFactory,
     /// `None` only for comparisons: without barriers a power cut of the host loses what the card has acknowledged.
@@ -64,7 +66,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let runtime: RuntimeFactory = Box::new(|| Box::new(Resident::standard()) as Box<dyn Runtime>);
-        OpenOptions { command_delay: Duration::ZERO, runtime, durability: Durability::Barrier }
+        OpenOptions { command_delay: Duration::ZERO, power_fate: None, runtime, durability: Durability::Barrier }
     }
 }
 
@@ -150,7 +152,7 @@ impl EmulatedCard {
         let mut flash = Flash::open(medium)?;
         flash.set_durability(options.durability);
         let identity = flash.identity();
-        let device = Device::new(flash, options.command_delay, options.runtime)?;
+        let device = Device::new(flash, options.command_delay, options.power_fate, options.runtime)?;
         let settings = device.settings().ok_or_else(|| ImageError::Content("the card did not come up".to_owned()))?;
         let properties = CardProperties {
             cid: identity,

@@ -3,6 +3,7 @@
 //! A command is never copied: what the card manager gets is the place in the command store where the command stands
 //! (system S6.2). The issuer reads nothing beyond the length the trigger gives.
 
+use crate::device::PowerFate;
 use crate::manager::{Context, Manager, Origin, Processed, Trigger};
 use crate::privilege::Power;
 use crate::recovery::{BatchIdentity, History, IssueState, is_commit_point};
@@ -34,6 +35,8 @@ pub(crate) struct Issuer<'a> {
     pub(crate) power: &'a Power,
     /// Time that each command takes, for cards that are to be as slow as real ones; zero by default.
     pub(crate) delay: Duration,
+    /// Says of each command whether the power goes in it.
+    pub(crate) fate: Option<&'a PowerFate>,
     pub(crate) table: ResponseTable,
 }
 
@@ -111,6 +114,9 @@ impl Issuer<'_> {
                 self.manager.memory.accept()?;
                 kept = given;
                 self.manager.memory.commit_group(history(IssueState::Unfinished, given, kept, 0).record())?;
+            }
+            if self.fate.is_some_and(|goes| goes(&command.apdu)) {
+                return Err(Broken::PowerCut);
             }
             given = command.number;
             last = match self.manager.process(Origin::Issuer, &command.apdu)? {
