@@ -11,7 +11,8 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 ## make demo         the main job, start to end: a CAP file becomes an application that answers
-demo: setup
+demo:
+	@scripts/setup.sh demo
 	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-fixtures
 	scripts/demo.sh
 

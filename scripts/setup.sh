@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building, the tests and the benches need and that are missing. Says nothing where
-# all is there. Needs root, or sudo, only if something is missing.
+# Installs the Debian packages that are missing: with `demo` those that building and mounting need, otherwise those of the
+# tests and the benches as well. Says nothing where all is there. Needs root, or sudo, only if something is missing.
 set -euo pipefail
 
 need=()
 have() { command -v "$1" >/dev/null 2>&1; }
 have cc || need+=(gcc libc6-dev)
 have fusermount3 || need+=(fuse3)
-have pkg-config || need+=(pkg-config)
-have rsync || need+=(rsync)
-have busybox || need+=(busybox)
-have python3 || need+=(python3)
-pkg-config --exists fuse3 2>/dev/null || need+=(libfuse3-dev)
-[ -e /usr/include/sys/acl.h ] || need+=(libacl1-dev)
+if [ "${1:-all}" != demo ]; then
+    have pkg-config || need+=(pkg-config)
+    have rsync || need+=(rsync)
+    have busybox || need+=(busybox)
+    have python3 || need+=(python3)
+    pkg-config --exists fuse3 2>/dev/null || need+=(libfuse3-dev)
+    [ -e /usr/include/sys/acl.h ] || need+=(libacl1-dev)
+fi
 
 if [ ${#need[@]} -gt 0 ]; then
     as_root=()
