@@ -65,6 +65,9 @@ impl Issuer<'_> {
         );
         let interface = self.manager.swap_context(Context::new());
         self.manager.memory.open_group();
+        if kept > 0 {
+            self.manager.restore_load();
+        }
         let ended = self.walk(trigger, &batch, kept);
         self.manager.drop_load();
         self.manager.memory.close_group();
@@ -109,7 +112,7 @@ impl Issuer<'_> {
             if self.power.is_off() || (!self.delay.is_zero() && self.power.wait(self.delay)) {
                 return Err(Broken::PowerCut);
             }
-            if given > kept && is_commit_point(kind, batch, command.number) {
+            if given > kept && self.manager.is_at_rest() && is_commit_point(kind, batch, command.number) {
                 self.manager.save_load()?;
                 self.manager.memory.accept()?;
                 kept = given;
@@ -132,6 +135,8 @@ impl Issuer<'_> {
                 return Ok(trigger.format.failure(given, sw));
             }
         }
+        self.manager.abort_load();
+        self.manager.memory.accept()?;
         if batch.needs_confirmation() {
             let waiting = history(IssueState::AwaitingConfirmation, given, given, 0);
             self.manager.memory.commit_group(waiting.record())?;

@@ -122,7 +122,8 @@ impl History {
     }
 }
 
-/// Whether the changes are committed before command `next` (1-based) is given.
+/// Whether the changes are committed before command `next` (1-based) is given, provided that nothing is in hand
+/// that the power takes with it.
 pub(crate) fn is_commit_point(kind: RecoveryKind, batch: &Batch<'_>, next: u32) -> bool {
     match kind {
         RecoveryKind::Restart => false,

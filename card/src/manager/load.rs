@@ -65,9 +65,6 @@ impl Incoming {
 
 impl Manager {
     pub(super) fn load(&mut self, command: &CommandApdu<'_>) -> Outcome {
-        if self.context.load.is_none() {
-            self.restore_load();
-        }
         let Some(mut session) = self.context.load.take() else {
             log::info!("LOAD without INSTALL [for load]");
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
@@ -201,7 +198,7 @@ impl Manager {
     }
 
     /// Gives a load up and its room back (section 9.3.5: on failure memory is reclaimed).
-    pub(super) fn abort_load(&mut self) {
+    pub(crate) fn abort_load(&mut self) {
         self.drop_load();
         self.forget_load_record();
     }
@@ -228,11 +225,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Takes the saved load of an issue back in hand.
-    fn restore_load(&mut self) {
-        if !self.memory.in_group() {
-            return;
-        }
+    /// Takes the load that an interrupted issue has saved back in hand.
+    pub(crate) fn restore_load(&mut self) {
         self.context.load = self.memory.get(Kind::LoadSession.key(0)).and_then(|record| {
             let mut reader = Reader::new(&record.bytes);
             let (aid, domain, next_block) = (reader.aid()?, reader.aid()?, reader.u32()?);

@@ -125,9 +125,16 @@ impl Manager {
         std::mem::replace(&mut self.context, context)
     }
 
-    /// The life cycle state of the card.
+    /// True where the power would take nothing with it that later commands build on: no application is selected and
+    /// may remember something, no personalization and no listing has begun. (A load in hand can be saved.)
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_card_manager() && self.context.personalized.is_none() && self.context.listing.is_none()
+    }
+
+    /// The life cycle state of the card. What an unfinished or unconfirmed issue has made of it counts only for that
+    /// issue.
     pub(crate) fn life_cycle(&self) -> LifeCycle {
-        let state = self.memory.get(Kind::LifeCycle.key(0)).and_then(|record| record.bytes.first().copied());
+        let state = self.memory.settled(Kind::LifeCycle.key(0)).and_then(|bytes| bytes.first().copied());
         state.and_then(LifeCycle::from_byte).unwrap_or(LifeCycle::Terminated)
     }
 

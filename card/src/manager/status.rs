@@ -108,13 +108,17 @@ impl Manager {
 
     pub(super) fn set_status(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
         match command.p1 {
-            ISSUER_DOMAIN => self.set_card_status(command),
+            ISSUER_DOMAIN => self.set_card_status(origin, command),
             APPLICATIONS => self.content(origin).and_then(|()| self.set_application_status(command)),
             _ => refuse(StatusWord::WRONG_P1_P2),
         }
     }
 
-    fn set_card_status(&mut self, command: &CommandApdu<'_>) -> Outcome {
+    fn set_card_status(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if origin == Origin::Interface && self.memory.is_shadowed(Kind::LifeCycle.key(0)) {
+            log::info!("SET STATUS: an unfinished issue has changed the life cycle; START, CLEAR or CONFIRM first");
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         if !command.data.is_empty() && command.data != CARD_MANAGER_AID {
             return refuse(StatusWord::REFERENCE_NOT_FOUND);
         }

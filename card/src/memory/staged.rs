@@ -47,6 +47,15 @@ impl Memory {
         }
     }
 
+    /// The content at `key`: for the issue in hand as it sees it, for others as it was before an unfinished or
+    /// unconfirmed issue.
+    pub(crate) fn settled(&self, key: Key) -> Option<&[u8]> {
+        match self.flash.get(kind::shadow(key)).filter(|_| !self.in_group()) {
+            Some(shadow) => shadow.bytes.split_first().filter(|(mark, _)| **mark == 1).map(|(_, bytes)| bytes),
+            None => self.get(key).map(|record| record.bytes.as_slice()),
+        }
+    }
+
     /// Indices and records of one kind, ascending.
     pub(crate) fn records(&self, kind: Kind) -> Vec<(u32, &Record)> {
         let mut keys: BTreeSet<Key> = self.flash.range(kind.keys()).map(|(key, _)| key).collect();
