@@ -6,6 +6,8 @@ use std::path::Path;
 fn every_promise_names_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = std::fs::read_to_string(root.join("docs/SPECIFICATION.md")).expect("docs/SPECIFICATION.md");
+    // The figures at the end are measured, not asserted.
+    let (text, _) = text.split_once("\n## Figures").expect("the figures at the end");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| no.")).collect();
     assert!(rows.len() > 20, "{} promises", rows.len());
     let mut tested = 0;
