@@ -6,7 +6,7 @@
 use crate::issuer::{Broken, Issuer};
 use crate::manager::{Manager, Origin, Processed};
 use crate::memory::{Flash, Memory};
-use crate::privilege::{Gate, Passage, Power};
+use crate::privilege::{Gate, Passage, Power, PowerFate};
 use crate::recovery::{History, IssueState};
 use crate::response::ResponseTable;
 use crate::settings::Settings;
@@ -20,10 +20,6 @@ use std::time::Duration;
 
 /// Makes the runtime of a card each time the power comes.
 pub type RuntimeFactory = Box<dyn Fn() -> Box<dyn Runtime> + Send + Sync>;
-
-/// Sees each command of an issue as the card manager is about to get it; `true` and the power goes before it has any
-/// effect.
-pub type PowerFate = Box<dyn Fn(&CommandApdu<'_>) -> bool + Send + Sync>;
 
 /// A card with its power switch and its outer interfaces.
 pub(crate) struct Device {

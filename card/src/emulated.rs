@@ -1,8 +1,9 @@
 //! The emulated card behind the link's [`SecureCard`] trait: a function call for a cable.
 
 use crate::applet::{Resident, Runtime};
-use crate::device::{Device, PowerFate, PowerOnError, RuntimeFactory};
+use crate::device::{Device, PowerOnError, RuntimeFactory};
 use crate::memory::Flash;
+use crate::privilege::PowerFate;
 use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
 use crate::settings::Settings;
 use smcard_flash::{CreateOptions as FlashOptions, Durability, MappedFile, Medium, Stats};

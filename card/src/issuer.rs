@@ -3,9 +3,8 @@
 //! A command is never copied: what the card manager gets is the place in the command store where the command stands
 //! (system S6.2). The issuer reads nothing beyond the length the trigger gives.
 
-use crate::device::PowerFate;
 use crate::manager::{Context, Manager, Origin, Processed, Trigger};
-use crate::privilege::Power;
+use crate::privilege::{Power, PowerFate};
 use crate::recovery::{BatchIdentity, History, IssueState, is_commit_point};
 use crate::response::{Judgement, ResponseTable};
 use crate::store;

@@ -48,7 +48,8 @@ mod settings;
 pub mod store;
 mod tlv;
 
-pub use device::{PowerFate, PowerOnError, RuntimeFactory};
+pub use device::{PowerOnError, RuntimeFactory};
 pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, SecondInterface};
+pub use privilege::PowerFate;
 pub use registry::CARD_MANAGER_AID;
 pub use settings::LifeCycle;

@@ -65,6 +65,10 @@ impl Gate {
     }
 }
 
+/// Sees each command of an issue as the card manager is about to get it; `true` and the power goes before it has any
+/// effect.
+pub type PowerFate = Box<dyn Fn(&CommandApdu<'_>) -> bool + Send + Sync>;
+
 /// The card's power, as another thread can cut it.
 #[derive(Default)]
 pub(crate) struct Power {
