@@ -74,7 +74,7 @@
 //! | one commit | any number of changes, as long as the records fit afterwards |
 //! | one extent | the longest free run of pages |
 //! | time to open | in proportion to the journal, whatever the size of the image |
-//! | barriers of a commit | 1; 1 more if extents were written; 2 in all if the journal changes halves; 1 more the first time after opening |
+//! | barriers of a commit | 1; 1 more if extents were written; 2 in all if the journal changes halves, as with the first commit after opening; 1 more then |
 
 #[cfg(test)]
 mod checks;

@@ -26,6 +26,8 @@ pub(super) fn scenario() -> Vec<Step> {
         Step::Change(vec![(4, Some(41))]),
         Step::Change(vec![(4, Some(42)), (11, None)]),
         Step::Upload { key: 12, length: 8192, piece: 4096 },
+        Step::Change(vec![(12, None)]),
+        Step::Upload { key: 13, length: 8000, piece: 4000 },
         Step::Change(vec![(1, None)]),
         Step::Change(vec![(5, Some(900)), (6, Some(900))]),
     ]
@@ -173,7 +175,7 @@ fn the_scenario_crosses_compactions_and_reuses_space() {
         driver.check().unwrap();
     }
     let stats = driver.store.stats();
-    assert_eq!(stats.commits, 12);
+    assert_eq!(stats.commits, 14);
     assert!(stats.compactions >= 3, "{stats:?}");
     assert!(stats.compactions <= 8, "appends are tested too: {stats:?}");
     assert!(stats.bytes_written > driver.store.capacity(), "data pages are used again: {stats:?}");
@@ -190,6 +192,50 @@ fn a_cut_at_every_call_leaves_the_state_before_or_after() {
 fn a_second_cut_while_recovering_from_the_first_does_no_harm_either() {
     let count = explore(None, &[some_tears, some_tears]).unwrap();
     assert!(count.cuts > 20_000, "{count:?}");
+}
+
+/// A commit is torn so that almost nothing lacks, and what comes after it is another commit, torn so that almost nothing
+/// takes effect: the two together must not be the first.
+#[test]
+fn a_torn_commit_is_not_completed_by_the_next() {
+    let mut count = 0;
+    let another = Step::Change(vec![(9, Some(33))]);
+    let steps = scenario();
+    for call in 1.. {
+        let mut torn = formatted();
+        torn.arm(call, Fault::Power);
+        let mut driver = Driver { store: Store::open(&mut torn).unwrap(), model: Model::new() };
+        let cut = steps.iter().enumerate().find(|(number, step)| driver.step(*number, step).is_err());
+        let Some((number, step)) = cut else { break };
+        let before = driver.model;
+        let after = model::after(&before, number, step);
+        let (bytes, bits) = (torn.pending_bytes(), torn.pending_bits());
+        let lacking = [1, 4, 8, 16, 24, 28, 32].map(|bytes_lacking| Tear::Suffix(bytes.saturating_sub(bytes_lacking)));
+        for tear in (0..bits.min(100)).map(Tear::AllButBit).chain(lacking) {
+            let mut left = torn.clone();
+            left.tear(tear);
+            let found = Driver::reopen(left.clone(), None, &[&before, &after]).unwrap().model;
+            if found == after {
+                continue;
+            }
+            let allowed = [&before, &model::after(&before, steps.len(), &another)];
+            for call in 1.. {
+                let mut left = left.clone();
+                left.arm(call, Fault::Power);
+                let mut driver = Driver { store: Store::open(&mut left).unwrap(), model: before.clone() };
+                if driver.step(steps.len(), &another).is_ok() {
+                    break;
+                }
+                for tear in (0..4).map(Tear::Bit).chain([1, 4, 8, 16, 24, 28, 32].map(Tear::Prefix)) {
+                    let mut left = left.clone();
+                    left.tear(tear);
+                    Driver::reopen(left, None, &allowed).unwrap();
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 10_000, "{count}");
 }
 
 #[test]

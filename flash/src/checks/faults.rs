@@ -6,7 +6,7 @@ use super::model::{self, Model};
 use crate::io::Barrier;
 use crate::sim::{Fault, Simulator, Tear};
 use crate::store::Store;
-use crate::{Changes, FlashError, Key};
+use crate::{Changes, FlashError, Key, Medium};
 
 /// Where a scenario broke off: the medium as it is, and the models before and after the step.
 struct Stopped {
@@ -16,9 +16,11 @@ struct Stopped {
     after: Model,
 }
 
-/// Runs the scenario until the armed call fails; checks that the store tells and is mute. `None` if none failed.
-fn run_until(call: u64, fault: Fault) -> Option<Stopped> {
+/// Runs the scenario until the armed call fails; checks that the store tells and is mute. `None` if none failed. What a
+/// failed barrier loses depends on `luck`.
+fn run_until(call: u64, fault: Fault, luck: u64) -> Option<Stopped> {
     let mut medium = formatted();
+    (0..luck).for_each(|_| medium.barrier().unwrap());
     medium.arm(call, fault);
     let mut driver = Driver { store: Store::open(&mut medium).ok()?, model: Model::new() };
     for (number, step) in scenario().iter().enumerate() {
@@ -82,14 +84,15 @@ fn go_on_with_cuts(
             committed = true;
         }
         let before = driver.model;
-        let Some(after) = cut else {
-            cuts += check_tears(&medium, left_out, &[&before])?;
-            return Ok(cuts);
-        };
-        let mut allowed = vec![&before, &after];
+        let mut allowed = vec![&before];
         if lossy && !committed {
             allowed.push(&stopped.before);
         }
+        let Some(after) = cut else {
+            cuts += check_tears(&medium, left_out, &allowed)?;
+            return Ok(cuts);
+        };
+        allowed.push(&after);
         cuts += check_tears(&medium, left_out, &allowed)?;
     }
     Ok(cuts)
@@ -109,10 +112,10 @@ fn check_tears(medium: &Simulator, left_out: Option<Barrier>, allowed: &[&Model]
 }
 
 /// Every call of the scenario fails with `fault`; what follows is cut everywhere.
-fn explore(fault: Fault, left_out: Option<Barrier>) -> Result<u64, (u64, Broken)> {
+fn explore(fault: Fault, left_out: Option<Barrier>, luck: u64) -> Result<u64, (u64, Broken)> {
     let mut cuts = 0;
     for call in 1.. {
-        let Some(stopped) = run_until(call, fault) else { break };
+        let Some(stopped) = run_until(call, fault, luck) else { break };
         let lossy = fault != Fault::Power;
         for forgetful in [false, true] {
             cuts += go_on_with_cuts(&stopped, (lossy, forgetful), left_out).map_err(|broken| (call, broken))?;
@@ -124,7 +127,7 @@ fn explore(fault: Fault, left_out: Option<Barrier>) -> Result<u64, (u64, Broken)
 #[test]
 fn a_failed_call_is_reported_and_harms_nothing_even_if_the_power_goes_next() {
     for fault in [Fault::Error(libc::EIO), Fault::Error(libc::ENOSPC), Fault::Short(0), Fault::Short(700)] {
-        let cuts = explore(fault, None).unwrap();
+        let cuts = explore(fault, None, 0).unwrap();
         assert!(cuts > 2000, "{fault:?}: {cuts}");
     }
 }
@@ -141,12 +144,14 @@ fn a_failed_call_while_opening_is_reported() {
 
 #[test]
 fn a_killed_process_leaves_a_state_that_stays_once_it_was_seen() {
-    let cuts = explore(Fault::Power, None).unwrap();
+    let cuts = explore(Fault::Power, None, 0).unwrap();
     assert!(cuts > 2000, "{cuts}");
 }
 
 #[test]
 fn building_on_what_was_not_confirmed_is_noticed() {
-    explore(Fault::Error(libc::EIO), Some(Barrier::Confirmed)).expect_err("nothing was confirmed");
-    explore(Fault::Power, Some(Barrier::Found)).expect_err("what was found was not flushed");
+    let explored: Vec<_> =
+        (0..8).map(|luck| explore(Fault::Error(libc::EIO), Some(Barrier::Confirmed), luck)).collect();
+    assert!(explored.iter().any(Result::is_err), "nothing was confirmed");
+    explore(Fault::Power, Some(Barrier::Found), 0).expect_err("what was found was not flushed");
 }

@@ -22,11 +22,15 @@ use crate::record::{Key, Record};
 ///
 /// # Why the writes come in this order
 ///
-/// A commit is **appended** if there is room. Its frame touches only sectors after the last valid frame, so tearing it
-/// can spoil nothing committed. Valid, it is the commit; torn, its checksum fails and the state is the one before.
-/// Remains that it does not cover are never read as a frame: sector 0 of a frame says so and names its generation and
-/// sequence, and no payload stands where that is looked for. Frames of an earlier life have another generation; a torn
-/// commit of this life has no second sector 0.
+/// A commit is **appended** if there is room and it is not the first since opening. Its frame touches only sectors after
+/// the last valid frame, so tearing it can spoil nothing committed. Valid, it is the commit; torn, its checksum fails and
+/// the state is the one before. Remains that it does not cover are never read as a frame: sector 0 of a frame says so and
+/// names its generation and sequence, and no payload stands where that is looked for. Frames of an earlier life have
+/// another generation; a torn commit of this life has no second sector 0.
+///
+/// The first commit since opening is not appended because a torn one may stand there that lacks very little: a second
+/// write, torn as well, could bring just those bits (most of a label are the same in both), and make the first one valid
+/// after all. Nothing is ever written over a torn commit of the same generation.
 ///
 /// Otherwise it is **compacted**: all records, its changes included, go as a snapshot to the other half; barrier; then
 /// that half's header with the next generation; barrier. By power lost at one of these points:
@@ -60,6 +64,8 @@ pub(crate) struct Journal {
     doubtful: Option<(u64, Zeroizing<Vec<u8>>)>,
     /// The other half has a valid header too.
     retire: bool,
+    /// Nothing was committed since opening: a torn commit may stand after the last valid frame.
+    opened: bool,
 }
 
 impl Journal {
@@ -77,7 +83,7 @@ impl Journal {
     }
 
     fn begin(layout: Layout, active: Half, generation: u64, retire: bool) -> Self {
-        Self { layout, active, generation, sequence: 0, fill: SECTOR_BYTES, doubtful: None, retire }
+        Self { layout, active, generation, sequence: 0, fill: SECTOR_BYTES, doubtful: None, retire, opened: false }
     }
 
     /// Finds the committed state. Changes nothing.
@@ -99,7 +105,7 @@ impl Journal {
             (None, Some(second)) => (Half::Second, second, false),
             (None, None) => return Err(damaged(layout.start_of(Half::First), "neither half has a valid header")),
         };
-        let mut journal = Self::begin(layout, active, generation, retire);
+        let mut journal = Self { opened: true, ..Self::begin(layout, active, generation, retire) };
         let start = layout.start_of(active);
         let half = image.get(index(start)..index(start + layout.half())).unwrap_or_default();
         let mut records = BTreeMap::new();
@@ -147,7 +153,7 @@ impl Journal {
 
     /// Whether a commit of `payload` bytes can be appended.
     pub(crate) fn fits(&self, payload: u64) -> bool {
-        frame::frame_size(payload) <= self.layout.half() - self.fill
+        !self.opened && frame::frame_size(payload) <= self.layout.half() - self.fill
     }
 
     /// Bytes that all records together may take.

@@ -59,6 +59,7 @@ pub struct Simulator {
     calls: u64,
     armed: Option<(u64, Fault)>,
     failed: bool,
+    at_barrier: bool,
     forgetful: bool,
 }
 
@@ -86,6 +87,7 @@ impl Simulator {
             calls: 0,
             armed: None,
             failed: false,
+            at_barrier: false,
             forgetful: false,
         }
     }
@@ -126,6 +128,12 @@ impl Simulator {
         self.failed
     }
 
+    /// Whether that call was a barrier: what is pending then was so at the call before.
+    #[must_use]
+    pub fn has_failed_at_barrier(&self) -> bool {
+        self.failed && self.at_barrier
+    }
+
     /// Bytes written since the last barrier.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
@@ -155,6 +163,7 @@ impl Simulator {
     pub fn restart(&mut self) {
         self.armed = None;
         self.failed = false;
+        self.at_barrier = false;
     }
 
     /// What a loss of power in which nothing pending takes effect would leave.
@@ -223,7 +232,9 @@ impl Medium for Simulator {
     }
 
     fn barrier(&mut self) -> io::Result<()> {
-        let number = match self.strike() {
+        let fault = self.strike();
+        self.at_barrier = fault.is_some();
+        let number = match fault {
             None => {
                 let pending = std::mem::take(&mut self.pending);
                 Tear::Everything.apply(&mut self.durable, &pending, self.managed);

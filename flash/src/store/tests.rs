@@ -194,16 +194,16 @@ fn barriers_are_asked_for_where_they_are_needed() {
     let mut store = reopened(store);
     assert_eq!(barriers(&store), 1, "what was found");
     store.commit(put(1, b"", None)).unwrap();
-    assert_eq!(barriers(&store), 3, "the last commit of the former run, then the frame");
+    assert_eq!(barriers(&store), 4, "the last commit of the former run, then a snapshot and its header");
     store.commit(put(1, b"", None)).unwrap();
-    assert_eq!(barriers(&store), 4);
+    assert_eq!(barriers(&store), 5);
     store.set_durability(Durability::None);
     store.commit(put(1, &[0; 3000], None)).unwrap();
-    assert_eq!(barriers(&store), 4);
+    assert_eq!(barriers(&store), 5);
     let stats = store.stats();
-    assert_eq!((stats.commits, stats.compactions), (3, 1));
-    // Confirmed frame, frame, frame; then a snapshot of seven sectors and a header.
-    assert_eq!(stats.bytes_written, 512 * (1 + 1 + 1 + 7 + 1));
+    assert_eq!((stats.commits, stats.compactions), (3, 2));
+    // Confirmed frame; snapshot and header; the other half retired, frame; a snapshot of seven sectors and a header.
+    assert_eq!(stats.bytes_written, 512 * (1 + 2 + 2 + 7 + 1));
     assert_eq!(stats.journal_fill, 8 * 512);
     // The half left behind is retired once, with the first commit that is appended.
     store.commit(put(1, b"", None)).unwrap();
