@@ -10,6 +10,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::tree::{Attributes, Node};
 use crate::values::CardValue;
+use smcard_link::NAME_MAX;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,6 +67,9 @@ impl Core {
     }
 
     fn find(&self, parent: u64, name: &[u8]) -> Result<Attributes, Refusal> {
+        if name.len() > NAME_MAX {
+            return Err(Refusal::NameTooLong);
+        }
         let node = match Node::from_ino(parent).ok_or(Refusal::NotFound)? {
             Node::Root => Node::TOP.iter().find(|(top, _)| top.as_bytes() == name).map(|(_, node)| *node),
             Node::Card => CardValue::from_name(name).map(Node::Value),

@@ -103,3 +103,12 @@ fn what_is_only_read_is_not_opened_for_writing() {
         assert_eq!(opened.unwrap_err().errno(), errno, "{ino:#x}");
     }
 }
+
+#[test]
+fn names_no_file_can_have_are_too_long_in_every_folder() {
+    let rig = Rig::new(Setup::default());
+    for parent in [ROOT, ISSUE] {
+        assert_eq!(lookup(&rig, parent, &"x".repeat(255)), Err(Refusal::NotFound));
+        assert_eq!(lookup(&rig, parent, &"x".repeat(256)), Err(Refusal::NameTooLong));
+    }
+}
