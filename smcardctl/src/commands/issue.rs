@@ -274,6 +274,7 @@ mod tests {
         assert_eq!(exit, 1);
         assert!(line.starts_with("start: the card refused START with 6a82"), "{line}");
         assert!(line.contains("smcardctl list"), "{line}");
+        assert!(self::line(0x6985, 0, 0, 0).1.contains("'smcardctl clear'"), "another batch is unfinished");
     }
 
     #[test]
