@@ -131,8 +131,8 @@ fn a_client_that_waits_is_told_that_the_daemon_ends() {
     card.put(&batch::long(60), "long.batch");
     let mut command = card.ctl_command(&["start"]);
     let mut starter = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut waiter = card.ctl_command(&["wait"]).stderr(Stdio::piped()).spawn().unwrap();
     assert!(until(Duration::from_secs(5), || card.value("status").starts_with("issuing")));
+    let mut waiter = card.ctl_command(&["wait"]).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(100));
     ends(&mut card, Signal::TERM);
     for child in [&mut starter, &mut waiter] {
@@ -306,33 +306,32 @@ fn mount_and_fstab_know_the_type() {
     let (source, point) = (card.source(), card.mountpoint().display().to_string());
     let options = format!("config={},allow_other,noauto,nofail", card.config().display());
     let fstab = card.file("fstab", format!("{source} {point} fuse.smcardd {options} 0 0\n").as_bytes());
-    // The helper looks for the daemon where the system keeps its programs, so it is put there for a while, in a mount
-    // name space of its own.
-    let script = format!(
-        "set -e
-        mount -t tmpfs tmpfs /usr/local/sbin
-        ln -s {smcardd} /usr/local/sbin/smcardd
-        for mount in 'mount -t fuse.smcardd {source} {point} -o {options}' 'mount --fstab {fstab} {point}'; do
-            $mount
+    let image = card.image().display().to_string();
+    for mount in [
+        format!("mount -t fuse.smcardd {source} {point} -o {options}"),
+        format!("mount --fstab {} {point}", fstab.display()),
+    ] {
+        // The helper looks for the daemon where the system keeps its programs, so it is put there for a while, in a
+        // mount name space of its own.
+        let script = format!(
+            "set -e
+            mount -t tmpfs tmpfs /usr/local/sbin
+            ln -s {} /usr/local/sbin/smcardd
+            {mount}
             cat {point}/status
             grep ' {point} ' /proc/self/mounts
-            umount {point}
-        done",
-        smcardd = binaries::smcardd().display(),
-        fstab = fstab.display(),
-    );
-    let output = run(Command::new("unshare").args(["-m", "--propagation", "private", "bash", "-c", &script])).ok();
-    let lines: Vec<&str> = output.stdout.lines().collect();
-    let [first, mount, second, again] = lines[..] else { panic!("{output:?}") };
-    assert_eq!((first, second), ("ready", "ready"));
-    for mount in [mount, again] {
-        assert!(mount.starts_with(&format!("{source} {point} fuse.smcardd ")), "{mount}");
+            umount {point}",
+            binaries::smcardd().display(),
+        );
+        let output = run(Command::new("unshare").args(["-m", "--propagation", "private", "bash", "-c", &script])).ok();
+        let (status, entry) = output.stdout.split_once('\n').unwrap();
+        assert_eq!(status, "ready");
+        assert!(entry.starts_with(&format!("{source} {point} fuse.smcardd ")), "{entry}");
         for option in ["nosuid", "nodev", "noexec", "default_permissions", "allow_other"] {
-            assert!(mount.split([' ', ',']).any(|given| given == option), "{option}: {mount}");
+            assert!(entry.split([' ', ',']).any(|given| given == option), "{option}: {entry}");
         }
+        assert!(until(Duration::from_secs(5), || proc::with_argument(&image).is_empty()), "the daemon is still there");
     }
-    let image = card.image().display().to_string();
-    assert!(until(Duration::from_secs(5), || proc::with_argument(&image).is_empty()), "still there");
 }
 
 #[test]
