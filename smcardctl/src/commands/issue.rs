@@ -162,6 +162,11 @@ fn advice(sw: u16, given: u32, kept: Option<u32>) -> String {
         (StatusWord::NOT_FOUND | StatusWord::REFERENCE_NOT_FOUND | StatusWord::WRONG_DATA, 0) => {
             return "'smcardctl list' shows the batches in the store; name one".to_owned();
         }
+        (StatusWord::CONDITIONS_NOT_SATISFIED, 0) => {
+            return "where an issue from another batch is unfinished, start that one again or 'smcardctl clear'; \
+                    'smcardctl status' shows the card"
+                .to_owned();
+        }
         (_, 0) => return "'smcardctl status' shows the card".to_owned(),
         (StatusWord::NOT_ENOUGH_MEMORY, _) => "remove batches or applications to make room, then start again",
         (StatusWord::SECURITY_NOT_SATISFIED, _) => {
