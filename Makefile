@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted conformance lint deny fuzz bench msrv clean
+.PHONY: help setup build demo test unit mounted kills kills-long conformance lint deny fuzz bench msrv clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -21,12 +21,22 @@ test: setup unit mounted conformance
 
 ## make unit         tests that need no mount
 unit: setup
-	$(CARGO) test --workspace --exclude smcard-tests --quiet
+	$(CARGO) test --workspace --exclude smcard-tests --exclude smcard-kills --quiet
 
-## make mounted      tests on real mounts: writers, C client, signals, documents
+## make mounted      tests on real mounts: writers, C client, signals, documents, more than 200 kills of the daemon
 mounted: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
-	$(CARGO) test -p smcard-tests
+	$(CARGO) test -p smcard-tests -p smcard-kills
+
+## make kills        smcardd is killed 300 times under load: nothing acknowledged is lost, nothing half issued is visible
+kills: setup
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-kills
+	target/debug/smcard-kills --kills 300 --per-card 50
+
+## make kills-long   the same KILLS times (10000), by what ships
+kills-long: setup
+	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-kills
+	target/release/smcard-kills --kills $(or $(KILLS),10000) --per-card 100
 
 ## make conformance  the part of pjdfstest and fsx that a drop box can pass
 conformance: setup
