@@ -14,8 +14,8 @@ use crate::store::{self, CommandStore, Commit};
 use crate::{applet::Runtime, registry};
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::{FlashError, Stats};
-use smcard_link::{Answer, LinkError, RecoveryKind, WriteId};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use smcard_link::{Answer, LinkError, LinkStatus, RecoveryKind, WriteId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// Makes the runtime of a card each time the power comes.
@@ -38,6 +38,17 @@ enum State {
     Mute(Flash, String),
     /// The medium could not be opened again.
     Gone,
+}
+
+impl State {
+    fn status(&self) -> LinkStatus {
+        match self {
+            State::On(_) => LinkStatus::Ready,
+            State::Off(_) => LinkStatus::Off,
+            State::Mute(..) => LinkStatus::Mute,
+            State::Gone => LinkStatus::Gone,
+        }
+    }
 }
 
 /// What lives from power-on to power-off.
@@ -72,6 +83,16 @@ impl Device {
         match &*self.lock() {
             State::On(session) => Some(session.manager.memory.flash().stats()),
             _ => None,
+        }
+    }
+
+    /// How the card stands. Never waits: a card that is busy with an issue or a command is shut for others.
+    pub(crate) fn status(&self) -> LinkStatus {
+        match (self.gate.passage(), self.state.try_lock()) {
+            (Passage::Shut, _) | (_, Err(TryLockError::WouldBlock)) => LinkStatus::Shut,
+            (Passage::OnlySelect, _) => LinkStatus::Held,
+            (Passage::Open, Ok(state)) => state.status(),
+            (Passage::Open, Err(TryLockError::Poisoned(state))) => state.into_inner().status(),
         }
     }
 

@@ -8,7 +8,8 @@ use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
 use crate::settings::Settings;
 use smcard_flash::{CreateOptions as FlashOptions, Durability, MappedFile, Medium, Stats};
 use smcard_link::{
-    Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId,
+    Answer, CardProperties, Counters, LinkError, LinkStatus, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard,
+    WriteId,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -189,6 +190,10 @@ impl EmulatedCard {
 impl SecureCard for EmulatedCard {
     fn properties(&self) -> &CardProperties {
         &self.properties
+    }
+
+    fn status(&self) -> LinkStatus {
+        self.device.status()
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {

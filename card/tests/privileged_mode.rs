@@ -6,7 +6,7 @@ use common::{Bench, batch, builder_of, start_command};
 use smcard_batch::issue::{Blocks, Recovery};
 use smcard_card::{CreateOptions, OpenOptions};
 use smcard_fixtures as fixtures;
-use smcard_link::{LinkError, PrivilegeKind, RecoveryKind, SecureCard};
+use smcard_link::{LinkError, LinkStatus, PrivilegeKind, RecoveryKind, SecureCard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,7 @@ fn hold_is_left_by_select_or_power_off_alone() {
         let id = bench.upload("a", &file);
         let answer = bench.start(id);
         assert_eq!(answer.sw == 0x9000, !failing, "the answer of the issue itself goes out");
+        assert_eq!(bench.card().status(), LinkStatus::Held);
         for command in [&[0x80, 0xCA, 0xDF, 0x72, 0x00][..], &[0x80, 0x5C, 0x00, 0x00], &start_command(id, 0)] {
             assert!(matches!(bench.card().transmit(command), Err(LinkError::NoAnswer(_))));
         }
@@ -75,6 +76,7 @@ fn hold_is_left_by_select_or_power_off_alone() {
             assert_eq!(bench.sw("00A4040009F0534D434152440101"), 0x9000, "another application");
             assert_eq!(bench.sw("00A4040000"), 0x9000);
         }
+        assert_eq!(bench.card().status(), LinkStatus::Ready);
         assert_eq!(bench.sw("80CADF7200"), 0x9000);
     }
 }
@@ -96,6 +98,7 @@ fn a_power_cut_in_the_middle_ends_the_issue_and_start_goes_on() {
         let ended = bench.card().transmit(&start_command(id, 0));
         assert!(matches!(ended, Err(LinkError::PowerCut)), "{kind:?}: {ended:?}");
         cutter.join().expect("no panic");
+        assert_eq!(bench.card().status(), LinkStatus::Off);
         assert!(
             matches!(bench.card().transmit(&[0x80, 0xCA, 0xDF, 0x72, 0x00]), Err(LinkError::PowerCut)),
             "it is off"

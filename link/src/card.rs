@@ -67,6 +67,24 @@ pub struct CardProperties {
     pub source: String,
 }
 
+/// How a card stands, as far as the link can tell without an exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum LinkStatus {
+    /// It would answer.
+    Ready,
+    /// Its outer interfaces are shut: it issues itself.
+    Shut,
+    /// It holds privileged mode after an issue: it would answer a SELECT and nothing else.
+    Held,
+    /// Its power is off.
+    Off,
+    /// Its medium has failed.
+    Mute,
+    /// There is no card.
+    Gone,
+}
+
 /// A direct write in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct WriteId(pub u32);
@@ -84,6 +102,9 @@ pub trait PowerSwitch: Send + Sync {
 pub trait SecureCard: Send {
     /// What does not change while the card is in place.
     fn properties(&self) -> &CardProperties;
+
+    /// How the card stands now. Never waits, never an exchange.
+    fn status(&self) -> LinkStatus;
 
     /// Sends one command APDU (ISO 7816-4, short or extended) and waits for the response. One exchange.
     ///

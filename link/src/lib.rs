@@ -22,6 +22,6 @@ mod counters;
 mod error;
 
 pub use answer::Answer;
-pub use card::{CardProperties, NAME_MAX, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId};
+pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId};
 pub use counters::Counters;
 pub use error::LinkError;
