@@ -53,6 +53,9 @@ pub enum Refusal {
     /// The card issues itself.
     #[error("the card is issuing itself")]
     Issuing,
+    /// The progress table has stopped the card.
+    #[error("the progress table wants no START before RESET or CLEAR")]
+    Stopped,
     /// Another open control file is in a dialogue with the card.
     #[error("another program is in a dialogue with the card")]
     Dialogue,
@@ -144,6 +147,7 @@ impl Refusal {
             Refusal::Full(_) | Refusal::TooManyFiles(_) => Errno::NOSPC,
             Refusal::NotAuthenticated(_) | Refusal::NotOperator | Refusal::WriteOnly => Errno::ACCESS,
             Refusal::Issuing
+            | Refusal::Stopped
             | Refusal::Dialogue
             | Refusal::Receiving
             | Refusal::TooManyUploads

@@ -99,12 +99,13 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
 
     let events = Events::new()?;
     let auto = config.session.authenticate == Authenticate::Auto;
-    let manager = Manager::new(card, ring, auto);
+    let mut manager = Manager::new(card, ring, auto);
+    manager.sender_mut().set_limits(config.terminal.limits());
     let properties = manager.sender().properties().clone();
     let power = manager.sender().power_switch();
     let view = View { properties, test_keys, has_keys, ..View::default() };
     let core = Core::new(view, Surroundings { rights, process_of, power });
-    let worker = Worker::new(Arc::clone(&core), manager).map_err(StartError::Card)?;
+    let worker = Worker::new(Arc::clone(&core), manager, config.table.clone()).map_err(StartError::Card)?;
 
     let (mount, fd) = Mount::new(text, &mountpoint, allow_other)?;
     let ready = || -> Result<(), StartError> {

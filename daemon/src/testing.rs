@@ -5,14 +5,15 @@ use crate::core::{Caller, Core, OpenFlags, Surroundings};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::status::View;
-use crate::terminal::{KeyRing, Manager};
+use crate::terminal::{KeyRing, Limits, Manager, Table};
 use crate::tree::{ISSUE, Rights};
 use smcard_batch::{BatchBuilder, CommandApdu};
 use smcard_card::scp03::{SecurityLevel, StaticKeys, TEST_KEY_VERSION};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
 use smcard_flash::RamMedium;
 use smcard_link::{
-    Answer, CardProperties, Counters, LinkError, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId,
+    Answer, CardProperties, Counters, LinkError, LinkStatus, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard,
+    WriteId,
 };
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
@@ -30,12 +31,21 @@ pub(crate) struct Scripted {
     pub(crate) sent: Sent,
     script: Script,
     counters: Counters,
+    power: Option<Arc<dyn PowerSwitch>>,
 }
+
+/// What a scripted card notes as sent when its power goes off and on; the script answers that as well.
+pub(crate) const POWER: [u8; 4] = [0x00, 0xFF, 0x00, 0x00];
 
 impl Scripted {
     pub(crate) fn new(script: impl FnMut(&[u8]) -> Result<Answer, LinkError> + Send + 'static) -> Self {
         let (properties, sent, counters) = (CardProperties::default(), Sent::default(), Counters::default());
-        Scripted { properties, sent, script: Box::new(script), counters }
+        Scripted { properties, sent, script: Box::new(script), counters, power: None }
+    }
+
+    pub(crate) fn with_power(mut self, power: Arc<dyn PowerSwitch>) -> Self {
+        self.power = Some(power);
+        self
     }
 
     pub(crate) fn holding(mut self) -> Self {
@@ -47,6 +57,9 @@ impl Scripted {
 impl SecureCard for Scripted {
     fn properties(&self) -> &CardProperties {
         &self.properties
+    }
+    fn status(&self) -> LinkStatus {
+        LinkStatus::Ready
     }
     fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
         self.counters.exchanges += 1;
@@ -64,13 +77,14 @@ impl SecureCard for Scripted {
     }
     fn write_abort(&mut self, _: WriteId) {}
     fn reset(&mut self) -> Result<(), LinkError> {
-        Ok(())
+        self.sent.lock().unwrap().push(POWER.to_vec());
+        (self.script)(&POWER).map(drop)
     }
     fn counters(&self) -> Counters {
         self.counters
     }
     fn power_switch(&self) -> Option<Arc<dyn PowerSwitch>> {
-        None
+        self.power.clone()
     }
 }
 
@@ -92,6 +106,9 @@ impl Failing {
 impl SecureCard for Failing {
     fn properties(&self) -> &CardProperties {
         self.card.properties()
+    }
+    fn status(&self) -> LinkStatus {
+        self.card.status()
     }
     fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
         self.meet()?;
@@ -137,12 +154,15 @@ pub(crate) struct Setup {
     pub(crate) privilege: PrivilegeKind,
     pub(crate) recovery: RecoveryKind,
     pub(crate) size: u64,
+    pub(crate) table: Table,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (delay, privilege, recovery) = (Duration::ZERO, PrivilegeKind::Auto, RecoveryKind::Function);
-        Setup { ring: Some(test_ring()), auto: true, delay, privilege, recovery, size: 4 << 20 }
+        let (table, limits) = (Table::default(), Limits::default());
+        Setup { ring: Some(test_ring()), auto: true, delay, privilege, recovery, size: 4 << 20, table, limits }
     }
 }
 
@@ -176,12 +196,13 @@ impl Rig {
         let has_keys = setup.ring.is_some();
         let power = card.power_switch();
         let card = Failing { card, failures: failures.clone() };
-        let manager = Manager::new(Box::new(card), setup.ring, setup.auto);
+        let mut manager = Manager::new(Box::new(card), setup.ring, setup.auto);
+        manager.sender_mut().set_limits(setup.limits);
         let properties = manager.sender().properties().clone();
         let rights = RIGHTS;
         let surroundings = Surroundings { rights, process_of: Some, power };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
-        let worker = Worker::new(core.clone(), manager).unwrap();
+        let worker = Worker::new(core.clone(), manager, setup.table).unwrap();
         let thread = Some(std::thread::spawn(move || worker.run()));
         Rig { core, failures, thread }
     }

@@ -107,8 +107,8 @@ fn last_error(view: &View) -> String {
     if !view.upload_error.is_empty() {
         return view.upload_error.clone();
     }
-    let ended = view.ended.as_ref().and_then(|ended| ended.result.as_ref().err());
-    ended.map(|(_, text)| text.clone()).unwrap_or_default()
+    let silence = view.ended.as_ref().and_then(|ended| ended.silence.as_ref());
+    silence.map(|(_, text)| text.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

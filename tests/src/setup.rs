@@ -38,6 +38,8 @@ pub struct Setup {
     pub command_delay_ms: u32,
     /// Groups that may write into `issue/` and start: preparers, operators.
     pub groups: Option<(&'static str, &'static str)>,
+    /// Further sections of the configuration.
+    pub sections: &'static str,
     /// `SMCARD_LOG` of the daemon.
     pub log: &'static str,
 }
@@ -52,6 +54,7 @@ impl Default for Setup {
             level: None,
             command_delay_ms: 0,
             groups: None,
+            sections: "",
             log: "info",
         }
     }
@@ -106,6 +109,12 @@ impl Setup {
         Self { groups: Some((preparers, operators)), ..self }
     }
 
+    /// With further sections in the configuration.
+    #[must_use]
+    pub fn configured(self, sections: &'static str) -> Self {
+        Self { sections, ..self }
+    }
+
     /// Makes the card and mounts it.
     ///
     /// # Panics
@@ -155,6 +164,7 @@ impl Setup {
             writeln!(text, "[rights]\npreparer_group = \"{preparers}\"\noperator_group = \"{operators}\"").unwrap();
         }
         writeln!(text, "[emulated]\ncommand_delay_ms = {}", self.command_delay_ms).unwrap();
+        text += self.sections;
         fs::write(folder.join("smcardd.toml"), text).unwrap();
     }
 }

@@ -178,7 +178,7 @@ fn an_unfinished_issue_is_known_after_a_remount() {
 
 #[test]
 fn a_batch_can_ask_for_confirmation_before_first_use() {
-    let mut card = Setup::new().mount();
+    let mut card = Setup::new().configured("[terminal]\nconfirm = \"manual\"\n").mount();
     let report = issue(&card, batch::confirmed(), "ndef.batch");
     assert_eq!(report["confirm_needed"], true, "{report}");
     assert!(card.value("status").ends_with("; waits for confirm"), "{}", card.value("status"));
@@ -189,6 +189,16 @@ fn a_batch_can_ask_for_confirmation_before_first_use() {
     assert_eq!(card.select(NDEF), "9000");
     assert_eq!(card.json(&["status"])["confirm_needed"], false);
     card.ctl(&["confirm"]).expect(1);
+}
+
+#[test]
+fn the_terminal_confirms_by_itself_where_nobody_says_otherwise() {
+    let card = Setup::new().mount();
+    card.put(batch::confirmed(), "ndef.batch");
+    let report = card.json(&["start", "ndef.batch"]);
+    assert_eq!((&report["state"], &report["confirm_needed"]), (&json!("done"), &json!(false)), "{report}");
+    assert_eq!(report["exchanges"], 3, "the upload, START and CONFIRM: {report}");
+    assert_eq!(card.select(NDEF), "9000");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A job ends in three steps: the card has answered; what is known of the card is brought up to date; whoever waits is
 //! answered. So nobody who has an answer can read an older state.
 
+mod issue;
 mod operations;
 mod uploads;
 
@@ -10,19 +11,26 @@ use crate::core::Core;
 use crate::job::{Job, Parts};
 use crate::queue::Popped;
 use crate::refusal::Refusal;
-use crate::terminal::Manager;
 use crate::terminal::manager::CONTENT_KINDS;
+use crate::terminal::{Manager, Table};
+use issue::{Issue, Meanwhile};
+use smcard_ioctl::Operation;
 use smcard_link::WriteId;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a card that is gone is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is done once the state is up to date.
 type Answering = Box<dyn FnOnce(&Arc<Core>)>;
+
+/// Nobody waits for an answer.
+fn nobody() -> Answering {
+    Box::new(|_| {})
+}
 
 /// The card thread's own things.
 pub struct Worker {
@@ -31,6 +39,12 @@ pub struct Worker {
     writes: HashMap<u64, OpenedWrite>,
     /// A program in a dialogue has used a secure channel of its own: it may have changed anything.
     foreign_channel: bool,
+    /// What is done after each end of an issue.
+    table: Table,
+    /// The issue that pauses between two steps.
+    issue: Option<Issue>,
+    /// What waits for its end.
+    later: VecDeque<Job>,
 }
 
 /// The card thread panicked; where is in the log.
@@ -48,8 +62,9 @@ impl Worker {
     ///
     /// # Errors
     /// The card does not answer, or not with sense.
-    pub fn new(core: Arc<Core>, manager: Manager) -> Result<Self, Refusal> {
-        let mut worker = Worker { core, manager, writes: HashMap::new(), foreign_channel: false };
+    pub fn new(core: Arc<Core>, manager: Manager, table: Table) -> Result<Self, Refusal> {
+        let (writes, later) = (HashMap::new(), VecDeque::new());
+        let mut worker = Worker { core, manager, writes, foreign_channel: false, table, issue: None, later };
         worker.refresh(Parts::OPEN)?;
         worker.publish();
         Ok(worker)
@@ -69,24 +84,56 @@ impl Worker {
     fn work(mut self) {
         let mut gone = false;
         loop {
-            let job = match self.core.next_job(gone.then_some(LOOK_AGAIN)) {
+            let kept = if self.issue.is_none() { self.later.pop_front() } else { None };
+            let popped = kept.map_or_else(|| self.core.next_job(self.patience(gone)), Popped::Item);
+            let answer = match popped {
                 Popped::Closed => break,
-                Popped::Item(job) => job,
+                Popped::Item(job) => self.take(job),
+                Popped::Timeout if self.issue.is_some() => {
+                    self.core.update(|state| state.busy = true);
+                    self.advance()
+                }
                 Popped::Timeout => {
                     self.look_again();
-                    gone = self.publish();
-                    continue;
+                    nobody()
                 }
             };
-            self.core.update(|state| state.busy = true);
-            log::trace!("{job:?}");
-            let answer = self.perform(job);
             gone = self.publish();
             answer(&self.core);
         }
+        let answer = self.break_off();
+        answer(&self.core);
         for write in self.writes.into_values() {
             self.manager.write_abort(write.id);
         }
+    }
+
+    /// How long to wait for a job before something else is due.
+    fn patience(&self, gone: bool) -> Option<Duration> {
+        match &self.issue {
+            Some(issue) => Some(issue.due.saturating_duration_since(Instant::now())),
+            None => gone.then_some(LOOK_AGAIN),
+        }
+    }
+
+    /// Does a job, or keeps it for the end of the issue that pauses.
+    fn take(&mut self, job: Job) -> Answering {
+        log::trace!("{job:?}");
+        let job = match Meanwhile::of(job) {
+            Meanwhile::Later(job) if self.issue.is_some() => {
+                self.later.push_back(job);
+                return nobody();
+            }
+            Meanwhile::Instead(job) if self.issue.is_some() => {
+                let broken_off = self.break_off();
+                self.publish();
+                broken_off(&self.core);
+                job
+            }
+            Meanwhile::Now(job) | Meanwhile::Later(job) | Meanwhile::Instead(job) => job,
+        };
+        self.core.update(|state| state.busy = true);
+        self.perform(job)
     }
 
     /// Brings what everybody may know up to date; true where the card is gone.
@@ -147,7 +194,7 @@ impl Worker {
                 if let Some(write) = self.writes.remove(&fh) {
                     self.manager.write_abort(write.id);
                 }
-                Box::new(|_| {})
+                nobody()
             }
             Job::Erase { ino, reply } => {
                 let erased = self.erase(ino);
@@ -157,6 +204,7 @@ impl Worker {
                 let renamed = self.rename(ino, &name);
                 Box::new(move |_| reply.answer(renamed))
             }
+            Job::Operation { fh, ticket, operation: Operation::Start(request) } => self.start(fh, ticket, &request),
             Job::Operation { fh, ticket, operation } => {
                 let outcome = self.operation(operation);
                 Box::new(move |core| core.finish(fh, ticket, outcome))
@@ -166,7 +214,7 @@ impl Worker {
                 let files = if std::mem::take(&mut self.foreign_channel) { Parts::FILES } else { Parts::NONE };
                 let stale = Parts::ISSUE.and(Parts::MEMORY).and(Parts::CARD).and(Parts::APPS).and(files);
                 self.core.update(|state| state.stale = state.stale.and(stale));
-                Box::new(|_| {})
+                nobody()
             }
         }
     }
@@ -185,7 +233,7 @@ impl Worker {
         }
         if parts.touches(Parts::ISSUE) {
             let record = self.manager.issue()?;
-            self.core.update(|state| state.view.take_record(record));
+            self.core.update(|state| state.view.record = Some(record));
         }
         if parts.touches(Parts::MEMORY) {
             let memory = self.manager.memory()?;

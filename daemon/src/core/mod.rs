@@ -15,6 +15,7 @@ mod state;
 pub use batches::OpenFlags;
 pub use browse::{DirEntry, Opened, StatFs};
 pub use operations::Readiness;
+pub(crate) use operations::Resolved;
 pub use state::{Handle, State};
 
 use crate::control::Outcome;
@@ -138,7 +139,7 @@ impl Core {
         if self.read(|state| state.ending) { Refusal::Ending } else { Refusal::QueueFull }
     }
 
-    fn cut_power(&self) {
+    pub(crate) fn cut_power(&self) {
         match &self.power {
             Some(power) => power.cut(),
             None => log::warn!("this card has no power switch: the issue goes on"),

@@ -70,7 +70,7 @@ impl Core {
     }
 
     fn submit(&self, caller: Caller, fh: u64, operation: Operation) -> Result<u64, Refusal> {
-        let (ticket, cut) = self.update(|state| {
+        self.update(|state| {
             let control = state.control(fh)?;
             if !may_submit(caller, control.uid, control.writable) {
                 return Err(Refusal::NotOperator);
@@ -85,20 +85,16 @@ impl Core {
             let issuing = state.view.running.is_some();
             match &operation {
                 Operation::Start(_) if issuing => return Err(Refusal::Issuing),
+                Operation::Start(_) if state.view.stopped => return Err(Refusal::Stopped),
                 Operation::Authenticate { .. } if !state.view.has_keys => return Err(Refusal::Unsupported),
                 _ => {}
             }
-            let ticket = self.enqueue(state, fh, operation)?;
-            Ok((ticket, reset && issuing))
-        })?;
-        if cut {
-            log::warn!("RESET breaks off the issue that is running");
-            self.cut_power();
-        }
-        Ok(ticket)
+            let ticket = self.enqueue(state, fh, operation, reset && issuing)?;
+            Ok(ticket)
+        })
     }
 
-    fn enqueue(&self, state: &mut State, fh: u64, operation: Operation) -> Result<u64, Refusal> {
+    fn enqueue(&self, state: &mut State, fh: u64, operation: Operation, cut: bool) -> Result<u64, Refusal> {
         let ticket = state.ticket();
         let kind = operation.kind();
         state.control(fh)?.submit(ticket, kind, Instant::now())?;
@@ -117,12 +113,17 @@ impl Core {
             Operation::Transmit(_) => (None, true),
             _ => (None, false),
         };
+        if cut {
+            // Before the job is there: behind it the card would be off with nobody to switch it on.
+            log::warn!("RESET breaks off the issue that is running");
+            self.cut_power();
+        }
         if self.queue.push(Job::Operation { fh, ticket, operation }).is_err() {
             state.control(fh)?.withdraw(ticket);
             return Err(Refusal::QueueFull);
         }
         if let Some(name) = start {
-            state.view.running = Some(Running { name, since: Instant::now() });
+            state.view.running = Some(Running::new(name));
             state.changed();
         }
         if dialogue && state.dialogue.is_none() {

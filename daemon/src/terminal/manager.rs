@@ -190,7 +190,7 @@ impl Manager {
         total: u32,
     ) -> Result<(IssueResult, Answer), LinkError> {
         let command = generator::start(target, format).map_err(|error| LinkError::Malformed(error.to_string()))?;
-        let answer = self.sender.plain(&command)?;
+        let answer = self.sender.start(&command, total)?;
         if self.sender.properties().privilege == PrivilegeKind::Hold {
             // Privileged mode is held: until the card manager is selected again nothing is answered.
             self.sender.forget();

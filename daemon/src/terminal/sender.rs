@@ -4,11 +4,13 @@
 //! After a failure of the link neither is certain any more, so both are given up.
 
 use super::generator;
+use super::watchdog::{Limits, Watchdog};
 use smcard_batch::CommandApdu;
 use smcard_card::scp03::HostSession;
 use smcard_link::{Answer, CardProperties, Counters, LinkError, PowerSwitch, SecureCard, WriteId};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which application gets the next command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +27,27 @@ pub struct Sender {
     current: Current,
     channel: Option<HostSession>,
     gone: bool,
+    watchdog: Option<Watchdog>,
+    limits: Limits,
 }
 
 impl Sender {
     /// A sender for a card that has just been powered on.
     #[must_use]
     pub fn new(card: Box<dyn SecureCard>) -> Self {
-        Sender { card, current: Current::Manager, channel: None, gone: false }
+        let watchdog = card.power_switch().map(Watchdog::new);
+        Sender { card, current: Current::Manager, channel: None, gone: false, watchdog, limits: Limits::default() }
     }
 
     /// What does not change while the card is in place.
     #[must_use]
     pub fn properties(&self) -> &CardProperties {
         self.card.properties()
+    }
+
+    /// Sets how long the card may take.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// What went over the link since it was opened.
@@ -77,6 +87,15 @@ impl Sender {
     pub fn plain(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
         self.select_if_needed()?;
         self.transmit(command)
+    }
+
+    /// As [`Sender::plain`] for START of a batch of `commands` (0 = not known): the time limit grows with them.
+    ///
+    /// # Errors
+    /// Transport only.
+    pub fn start(&mut self, command: &[u8], commands: u32) -> Result<Answer, LinkError> {
+        self.select_if_needed()?;
+        self.transmit_within(command, self.limits.issue(commands))
     }
 
     /// Sends a command to the card manager through the secure channel.
@@ -193,8 +212,30 @@ impl Sender {
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Answer, LinkError> {
-        let answer = self.card.transmit(command);
-        self.checked(answer)
+        self.transmit_within(command, self.limits.answer)
+    }
+
+    fn transmit_within(&mut self, command: &[u8], limit: Duration) -> Result<Answer, LinkError> {
+        let (card, mut late) = (&mut self.card, false);
+        let mut answer = match &self.watchdog {
+            None => card.transmit(command),
+            Some(watchdog) => {
+                let (answer, bitten) = watchdog.watch(limit, || card.transmit(command));
+                late = bitten;
+                answer
+            }
+        };
+        if late && matches!(answer, Err(LinkError::PowerCut)) {
+            answer = Err(LinkError::NoAnswer(limit));
+        }
+        let answer = self.checked(answer)?;
+        if late {
+            // It came just when its time was up: it counts, but the card is off.
+            if let Err(error) = self.reset() {
+                log::warn!("power off and on: {error}");
+            }
+        }
+        Ok(answer)
     }
 
     fn checked<T>(&mut self, result: Result<T, LinkError>) -> Result<T, LinkError> {

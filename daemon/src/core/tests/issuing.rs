@@ -1,5 +1,6 @@
 //! The control file.
 
+use super::{CONTROL, call, open, result, start, status, submit, transmit};
 use crate::core::{Caller, OpenFlags, Readiness};
 use crate::refusal::Refusal;
 use crate::testing::{ME, Rig, Setup, batch, batch_of};
@@ -8,57 +9,7 @@ use smcard_batch::CommandApdu;
 use smcard_ioctl::Structure;
 use smcard_ioctl::abi;
 use smcard_link::RecoveryKind;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-
-const CONTROL: u64 = 3;
-
-fn open(rig: &Rig, write: bool) -> u64 {
-    let flags = OpenFlags { write, exclusive: false };
-    rig.ask(|core, reply| core.open(ME, CONTROL, flags, reply)).unwrap().fh
-}
-
-fn call<T: Structure>(rig: &Rig, fh: u64, number: u32, request: &T) -> Result<T, Refusal> {
-    rig.core.ioctl(ME, CONTROL, fh, number, &request.to_bytes()).map(|bytes| T::from_bytes(&bytes).unwrap())
-}
-
-fn start(rig: &Rig, fh: u64, name: &str) -> Result<u64, Refusal> {
-    let mut request = abi::Start { version: 1, selector: abi::SELECT_NAME, ..Default::default() };
-    request.name[..name.len()].copy_from_slice(name.as_bytes());
-    call(rig, fh, abi::START, &request).map(|answer| answer.ticket)
-}
-
-fn submit(rig: &Rig, fh: u64, number: u32) -> Result<u64, Refusal> {
-    call(rig, fh, number, &abi::Submit { version: 1, ..Default::default() }).map(|answer| answer.ticket)
-}
-
-fn transmit(rig: &Rig, fh: u64, command: &[u8]) -> Result<u64, Refusal> {
-    let mut request = abi::Transmit { version: 1, length: command.len().try_into().unwrap(), ..Default::default() };
-    request.command[..command.len()].copy_from_slice(command);
-    call(rig, fh, abi::TRANSMIT, &request).map(|answer| answer.ticket)
-}
-
-/// Waits as a program does: poll, then RESULT.
-fn result(rig: &Rig, fh: u64, ticket: u64) -> abi::OperationResult {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let (tx, rx) = channel();
-        let ready = rig.core.poll(CONTROL, fh, Some(Box::new(move || tx.send(()).unwrap_or_default())));
-        match call(rig, fh, abi::RESULT, &abi::OperationResult { version: 1, ticket, ..Default::default() }) {
-            Ok(answer) => return answer,
-            Err(refusal) => assert_eq!(refusal, Refusal::Pending),
-        }
-        assert!(Instant::now() < deadline, "no result");
-        if !ready.readable {
-            // Woken by the result, or by another change.
-            let _ = rx.recv_timeout(Duration::from_secs(20));
-        }
-    }
-}
-
-fn status(rig: &Rig, fh: u64) -> abi::Status {
-    call(rig, fh, abi::STATUS, &abi::Status { version: 1, ..Default::default() }).unwrap()
-}
 
 #[test]
 fn an_issue_is_two_exchanges() {
@@ -262,22 +213,6 @@ fn a_card_that_holds_privileged_mode_is_selected_before_it_is_asked() {
         let answer = result(&rig, fh, ticket);
         assert_eq!((answer.sw, answer.exchanges), (0x9000, 2), "{name}");
     }
-}
-
-#[test]
-fn a_batch_that_wants_confirmation_is_done_when_confirm_has_come() {
-    let rig = Rig::new(Setup::default());
-    let mut builder = smcard_batch::BatchBuilder::new();
-    builder.confirm(true).push(&CommandApdu::new(0x80, 0xF2, 0x80, 0x02, &[0x4F, 0x00]).with_le(256)).unwrap();
-    rig.copy("app", &builder.finish().unwrap()).unwrap();
-    let fh = open(&rig, true);
-    let ticket = start(&rig, fh, "app").unwrap();
-    assert_eq!(result(&rig, fh, ticket).exchanges, 2);
-    assert_ne!(status(&rig, fh).facts & abi::FACT_CONFIRM_NEEDED, 0);
-    assert!(rig.line().ends_with("; waits for confirm"), "{}", rig.line());
-    let ticket = submit(&rig, fh, abi::CONFIRM).unwrap();
-    assert_eq!(result(&rig, fh, ticket).sw, 0x9000);
-    assert_eq!(status(&rig, fh).facts & abi::FACT_CONFIRM_NEEDED, 0);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
     use crate::core::{Core, Surroundings};
     use crate::reply::Reply;
     use crate::status::View;
-    use crate::terminal::Manager;
+    use crate::terminal::{Manager, Table};
     use crate::testing::Scripted;
     use smcard_link::Answer;
 
@@ -150,7 +150,7 @@ fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
     let manager = Manager::new(Box::new(card), Some(crate::testing::test_ring()), true);
     let rights = crate::testing::RIGHTS;
     let core = Core::new(View::default(), Surroundings { rights, process_of: Some, power: None });
-    let worker = Worker::new(core.clone(), manager).unwrap();
+    let worker = Worker::new(core.clone(), manager, Table::default()).unwrap();
     let (tx, rx) = std::sync::mpsc::channel();
     for name in [b"first", b"later"] {
         let tx = tx.clone();

@@ -17,6 +17,19 @@
 //! control_mode = "0660"
 //! allow_other = true                   # others than who mounted it; given with a group above
 //!
+//! [terminal]
+//! answer_timeout_s = 60                # a card silent for longer is taken for one without power
+//! command_timeout_s = 2                # beside that, for each command of an issue
+//! confirm = "auto"                     # or "manual": CONFIRM is left to the operator
+//!
+//! [[progress]]                         # what follows when an issue ends so; the first row that matches wins
+//! given = "any"                        # commands given: "any", 7, "1..=3", "4.."
+//! sw = ["none"]                        # "6a84", "65xx", "any" refusal, "none" = no answer, "9000"
+//! action = "resume"                    # retry, resume, clear, confirm, report, stop
+//! limit = 5                            # times in one issue; then the next row that matches
+//! backoff_ms = 100                     # before the first time; doubled for each one after
+//! backoff_max_ms = 10000
+//!
 //! [emulated]
 //! command_delay_ms = 0                 # makes each command of an issue last
 //!
@@ -24,13 +37,19 @@
 //! file = "/var/log/smcardd.log"        # in the background; otherwise syslog
 //! ```
 
-use crate::options::MountOptions;
-use crate::tree::Rights;
+use crate::terminal::Table;
+mod rights;
+mod terminal;
+
+pub use rights::RightsConfig;
+pub use terminal::{Confirm, Terminal};
+
 use serde::{Deserialize, Deserializer, de};
 use smcard_card::scp03::SecurityLevel;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use toml::Spanned;
 
 /// Where the configuration is looked for when nobody says so.
 pub const DEFAULT: &str = "/etc/smcard/smcardd.toml";
@@ -75,6 +94,13 @@ pub struct Config {
     pub session: Session,
     /// Who may do what.
     pub rights: RightsConfig,
+    /// How the terminal goes about an issue.
+    pub terminal: Terminal,
+    /// Rows of the progress table, as they stand in the file.
+    progress: Vec<Spanned<terminal::RowText>>,
+    /// The progress table.
+    #[serde(skip)]
+    pub table: Table,
     /// An emulated card.
     pub emulated: Emulated,
     /// Logging.
@@ -118,40 +144,6 @@ pub enum Authenticate {
     Manual,
 }
 
-/// `[rights]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RightsConfig {
-    /// Group that may write into `issue/`.
-    pub preparer_group: Option<String>,
-    /// Group that may open `control` for writing.
-    pub operator_group: Option<String>,
-    /// Mode of `issue/`.
-    #[serde(deserialize_with = "mode")]
-    pub issue_mode: u16,
-    /// Mode of batches.
-    #[serde(deserialize_with = "mode")]
-    pub batch_mode: u16,
-    /// Mode of `control`.
-    #[serde(deserialize_with = "mode")]
-    pub control_mode: u16,
-    /// Others than who mounted it may come in.
-    pub allow_other: Option<bool>,
-}
-
-impl Default for RightsConfig {
-    fn default() -> Self {
-        RightsConfig {
-            preparer_group: None,
-            operator_group: None,
-            issue_mode: 0o770,
-            batch_mode: 0o220,
-            control_mode: 0o660,
-            allow_other: None,
-        }
-    }
-}
-
 /// `[emulated]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,51 +168,18 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let (path, wanted) = path.map_or((Path::new(DEFAULT), false), |path| (path, true));
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
-                .map_err(|error| ConfigError::Parse { path: path.to_owned(), text: error.to_string() }),
+            Ok(text) => Self::parse(&text).map_err(|text| ConfigError::Parse { path: path.to_owned(), text }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !wanted => Ok(Config::default()),
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut config: Self = toml::from_str(text).map_err(|error| terminal::name_row(text, &error))?;
+        let rows = std::mem::take(&mut config.progress);
+        config.table = terminal::table(text, rows, config.terminal.confirm)?;
+        Ok(config)
     }
-
-    /// Ownership and modes, for a daemon run by `uid` and `gid`.
-    ///
-    /// # Errors
-    /// A group that does not exist.
-    pub fn rights(&self, options: &MountOptions, uid: u32, gid: u32) -> Result<Rights, ConfigError> {
-        let gid = options.gid.unwrap_or(gid);
-        let group = |field, name: &Option<String>| match name {
-            None => Ok(gid),
-            Some(name) => group_id(name).ok_or_else(|| ConfigError::Group { field, name: name.clone() }),
-        };
-        Ok(Rights {
-            uid: options.uid.unwrap_or(uid),
-            gid,
-            preparer_gid: group("preparer_group", &self.rights.preparer_group)?,
-            operator_gid: group("operator_group", &self.rights.operator_group)?,
-            issue_mode: self.rights.issue_mode,
-            batch_mode: self.rights.batch_mode,
-            control_mode: self.rights.control_mode,
-        })
-    }
-
-    /// Whether others than who mounted it may come in. Groups make no sense without.
-    #[must_use]
-    pub fn allow_other(&self, options: &MountOptions) -> bool {
-        let groups = self.rights.preparer_group.is_some() || self.rights.operator_group.is_some();
-        options.allow_other || self.rights.allow_other.unwrap_or(groups)
-    }
-}
-
-fn group_id(name: &str) -> Option<u32> {
-    if let Ok(gid) = name.parse() {
-        return Some(gid);
-    }
-    nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
 }
 
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecurityLevel, D::Error> {
@@ -232,19 +191,14 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecurityLevel, D:
     })
 }
 
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let mode = u16::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &"an octal mode such as \"0770\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::MountOptions;
 
     #[test]
     fn the_example_in_the_documentation_is_a_configuration() {
-        let example: String = include_str!("config.rs")
+        let example: String = include_str!("mod.rs")
             .lines()
             .skip_while(|line| !line.contains("```toml"))
             .skip(1)
@@ -254,6 +208,7 @@ mod tests {
         let config = Config::parse(&example).unwrap();
         assert_eq!(config.keys.version, 1);
         assert_eq!(config.rights.control_mode, 0o660);
+        assert_eq!(config.terminal.confirm, Confirm::Auto);
         assert_eq!(config.session.authenticate, Authenticate::Auto);
         assert!(config.allow_other(&MountOptions::default()));
     }
@@ -270,11 +225,11 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let error = Config::parse("[session]\nlevel = \"33\"\nlvel = \"33\"\n").unwrap_err().to_string();
+        let error = Config::parse("[session]\nlevel = \"33\"\nlvel = \"33\"\n").unwrap_err();
         assert!(error.contains("line 3") && error.contains("lvel"), "{error}");
         for bad in ["[session]\nlevel = \"77\"", "[rights]\nissue_mode = \"0999\"", "[session]\nauthenticate = \"no\""]
         {
-            let error = Config::parse(bad).unwrap_err().to_string();
+            let error = Config::parse(bad).unwrap_err();
             assert!(error.contains("line 2"), "{error}");
         }
     }

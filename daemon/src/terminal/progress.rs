@@ -1,0 +1,287 @@
+//! The progress table (system S5.3): what is done next, by how far the card got and what it said.
+//!
+//! A row names counts and status words; the first one that matches an end says what follows. A row whose limit is used up
+//! no longer matches, so a later row can say what follows then. Behind the last row everything is reported.
+
+use std::time::Duration;
+use thiserror::Error;
+
+/// Longest pause between two tries.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What follows an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// START again, as it is.
+    Retry,
+    /// Power off and on, ask the card where it stands, START again.
+    Resume,
+    /// CLEAR, then report.
+    Clear,
+    /// CONFIRM where the card asks for it, then report. Follows only success.
+    Confirm,
+    /// The issue has ended: tell its result.
+    Report,
+    /// As `Report`; and no START before an operator gives RESET or CLEAR.
+    Stop,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Action; 6] =
+        [Action::Retry, Action::Resume, Action::Clear, Action::Confirm, Action::Report, Action::Stop];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Retry => "retry",
+            Action::Resume => "resume",
+            Action::Clear => "clear",
+            Action::Confirm => "confirm",
+            Action::Report => "report",
+            Action::Stop => "stop",
+        }
+    }
+
+    /// The inverse of [`Action::word`].
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.word() == word)
+    }
+
+    /// True where START is given again, so that limit and back-off mean something.
+    #[must_use]
+    pub fn repeats(self) -> bool {
+        matches!(self, Action::Retry | Action::Resume)
+    }
+}
+
+/// Counts of commands given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Any, and where it is not known.
+    Any,
+    /// From the first to the second, both included.
+    Range(u32, u32),
+}
+
+impl Given {
+    /// Reads `any`, `7`, `1..=3`, `4..` or `..=9`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |text: &str, absent| if text.is_empty() { Some(absent) } else { text.trim().parse().ok() };
+        let (from, to) = match text.trim() {
+            "any" => return Some(Given::Any),
+            text => match text.split_once("..") {
+                None => (text.parse().ok()?, text.parse().ok()?),
+                Some((from, "")) => (number(from, 0)?, u32::MAX),
+                Some((from, to)) => (number(from, 0)?, to.strip_prefix('=')?.trim().parse().ok()?),
+            },
+        };
+        (from <= to).then_some(Given::Range(from, to))
+    }
+
+    fn matches(self, given: Option<u32>) -> bool {
+        match self {
+            Given::Any => true,
+            Given::Range(from, to) => given.is_some_and(|given| (from..=to).contains(&given)),
+        }
+    }
+}
+
+/// Ends by what the card said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Any status word but success.
+    AnyRefusal,
+    /// No answer: the time limit passed or the power went.
+    Nothing,
+    /// Status words that have the value under the mask.
+    Word {
+        /// Bits that count.
+        mask: u16,
+        /// What they are.
+        value: u16,
+    },
+}
+
+impl Said {
+    /// Success.
+    pub const SUCCESS: Said = Said::Word { mask: 0xFFFF, value: 0x9000 };
+
+    /// Reads `any`, `none`, or four hexadecimal digits of which an `x` stands for any: `6a84`, `65xx`, `63cx`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "any" => return Some(Said::AnyRefusal),
+            "none" => return Some(Said::Nothing),
+            _ if text.len() != 4 => return None,
+            _ => {}
+        }
+        let (mut mask, mut value) = (0, 0);
+        for digit in text.chars() {
+            let (bits, digit) = if digit == 'x' { (0, 0) } else { (0xF, u16::try_from(digit.to_digit(16)?).ok()?) };
+            (mask, value) = (mask << 4 | bits, value << 4 | digit);
+        }
+        Some(Said::Word { mask, value })
+    }
+
+    fn matches(self, sw: Option<u16>) -> bool {
+        match (self, sw) {
+            (Said::Nothing, None) => true,
+            (Said::AnyRefusal, Some(sw)) => sw != 0x9000,
+            (Said::Word { mask, value }, Some(sw)) => sw & mask == value,
+            _ => false,
+        }
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// How far the card got.
+    pub given: Given,
+    /// What it said; one of them is enough.
+    pub said: Vec<Said>,
+    /// What follows.
+    pub action: Action,
+    /// How often in one issue, for [`Action::repeats`].
+    pub limit: u32,
+    /// The pause before the first repetition; doubled for each one after.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+}
+
+/// A row that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RowError {
+    /// Nothing would ever match.
+    #[error("sw names no status word")]
+    NothingSaid,
+    /// `confirm` behind anything but success.
+    #[error("action confirm follows only success: sw = \"9000\"")]
+    ConfirmWithoutSuccess,
+    /// Anything but `confirm`, `report` or `stop` behind success.
+    #[error("behind success (9000 is among sw) only confirm, report and stop make sense")]
+    AfterSuccess,
+    /// Limit or back-off of an action that happens once.
+    #[error("limit, backoff_ms and backoff_max_ms are for retry and resume")]
+    HappensOnce,
+    /// A limit of nothing.
+    #[error("limit 0 would never match; leave the row out")]
+    NoLimit,
+    /// Pauses out of order or longer than a day.
+    #[error("backoff_max_ms is less than backoff_ms, or more than a day")]
+    Pauses,
+}
+
+impl Row {
+    /// A row for ends that match, with five repetitions, 100 ms to 10 s apart, where it repeats.
+    #[must_use]
+    pub fn new(given: Given, said: Vec<Said>, action: Action) -> Self {
+        let (backoff, backoff_max) = (Duration::from_millis(100), Duration::from_secs(10));
+        Row { given, said, action, limit: 5, backoff, backoff_max }
+    }
+
+    /// Checks that the parts agree.
+    ///
+    /// # Errors
+    /// The first disagreement.
+    pub fn check(&self) -> Result<(), RowError> {
+        let success = self.said.iter().any(|said| said.matches(Some(0x9000)));
+        let failure = self.said.iter().any(|said| *said != Said::SUCCESS);
+        match self.action {
+            _ if self.said.is_empty() => Err(RowError::NothingSaid),
+            Action::Confirm if failure => Err(RowError::ConfirmWithoutSuccess),
+            Action::Retry | Action::Resume | Action::Clear if success => Err(RowError::AfterSuccess),
+            _ if self.limit == 0 => Err(RowError::NoLimit),
+            _ if self.backoff > self.backoff_max || self.backoff_max > BACKOFF_MAX => Err(RowError::Pauses),
+            _ => Ok(()),
+        }
+    }
+
+    fn pause(&self, earlier: u32) -> Duration {
+        let factor = 2_u32.checked_pow(earlier).unwrap_or(u32::MAX);
+        self.backoff.saturating_mul(factor).min(self.backoff_max)
+    }
+}
+
+/// The table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table(Vec<Row>);
+
+impl Table {
+    /// `rows` before those that ship: what a configuration does not name is done as without one. Without `confirm`
+    /// the row that ships for success is left out.
+    #[must_use]
+    pub fn new(mut rows: Vec<Row>, confirm: bool) -> Self {
+        if confirm {
+            rows.push(Row::new(Given::Any, vec![Said::SUCCESS], Action::Confirm));
+        }
+        rows.push(Row::new(Given::Any, vec![Said::Nothing], Action::Resume));
+        Table(rows)
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table::new(Vec::new(), true)
+    }
+}
+
+/// How START or a command after it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The status word; `None` where the card did not answer.
+    pub sw: Option<u16>,
+    /// Commands given; `None` where even that is not known.
+    pub given: Option<u32>,
+}
+
+/// What the table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What follows.
+    pub action: Action,
+    /// How long to wait before it.
+    pub pause: Duration,
+    /// The how-manieth time it is.
+    pub time: u32,
+    /// How often it may be.
+    pub limit: u32,
+}
+
+/// The table in the course of one issue.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    rows: Vec<(Row, u32)>,
+}
+
+impl Progress {
+    /// For a new issue.
+    #[must_use]
+    pub fn new(table: &Table) -> Self {
+        Progress { rows: table.0.iter().map(|row| (row.clone(), 0)).collect() }
+    }
+
+    /// What follows this end; counts against the limit of the row.
+    pub fn decide(&mut self, end: End) -> Decision {
+        let matching = |(row, used): &&mut (Row, u32)| {
+            let left = !row.action.repeats() || *used < row.limit;
+            left && row.given.matches(end.given) && row.said.iter().any(|said| said.matches(end.sw))
+        };
+        let Some((row, used)) = self.rows.iter_mut().find(matching) else {
+            return Decision { action: Action::Report, pause: Duration::ZERO, time: 1, limit: 1 };
+        };
+        let pause = if row.action.repeats() { row.pause(*used) } else { Duration::ZERO };
+        *used = used.saturating_add(1);
+        Decision { action: row.action, pause, time: *used, limit: row.limit }
+    }
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;
