@@ -1,9 +1,10 @@
 //! What a card hangs on: the first argument of `smcardd`.
 
 use crate::config::Emulated;
-use smcard_card::{CreateOptions, EmulatedCard, ImageError, OpenOptions};
+use smcard_card::{CreateOptions, EmulatedCard, ImageError, OpenOptions, PowerFate};
 use smcard_link::SecureCard;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -56,10 +57,24 @@ impl Source {
     pub fn open(&self, emulated: &Emulated) -> Result<Box<dyn SecureCard>, SourceError> {
         let Source::Emulated(path) = self;
         let command_delay = Duration::from_millis(emulated.command_delay_ms);
-        let options = OpenOptions { command_delay, ..OpenOptions::default() };
+        let power_fate = (!emulated.cut_at_commands.is_empty()).then(|| cuts(emulated.cut_at_commands.clone()));
+        let options = OpenOptions { command_delay, power_fate, ..OpenOptions::default() };
         let card = EmulatedCard::open(path, options);
         Ok(Box::new(card.map_err(|source| SourceError::Image { path: path.clone(), source })?))
     }
+}
+
+/// A power that goes at these commands.
+fn cuts(at: Vec<u64>) -> PowerFate {
+    let given = AtomicU64::new(0);
+    Box::new(move |_| {
+        let number = given.fetch_add(1, Ordering::Relaxed) + 1;
+        let goes = at.contains(&number);
+        if goes {
+            log::warn!("as configured, the power goes at command {number} since the mount");
+        }
+        goes
+    })
 }
 
 /// Makes the image of a new emulated card.
@@ -73,6 +88,15 @@ pub fn create(path: &Path, options: &CreateOptions) -> Result<(), SourceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smcard_batch::CommandApdu;
+
+    #[test]
+    fn the_power_goes_once_at_each_command_that_is_named() {
+        let goes = cuts(vec![2, 3, 6]);
+        let command = CommandApdu::new(0x80, 0xE2, 0, 0, &[]);
+        let gone = [(); 8].map(|()| goes(&command));
+        assert_eq!(gone, [false, true, true, false, false, true, false, false]);
+    }
 
     #[test]
     fn a_source_names_its_cable() {

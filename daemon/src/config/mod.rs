@@ -32,6 +32,7 @@
 //!
 //! [emulated]
 //! command_delay_ms = 0                 # makes each command of an issue last
+//! cut_at_commands = []                 # the power goes at these commands, counted over all issues since the mount
 //!
 //! [log]
 //! file = "/var/log/smcardd.log"        # in the background; otherwise syslog
@@ -150,6 +151,9 @@ pub enum Authenticate {
 pub struct Emulated {
     /// How long each command of an issue lasts longer than it must, milliseconds.
     pub command_delay_ms: u64,
+    /// The power goes as the issuer is about to give these commands, counted over all issues since the card was opened,
+    /// the first being 1: to see what recovery does.
+    pub cut_at_commands: Vec<u64>,
 }
 
 /// `[log]`
