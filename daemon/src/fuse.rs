@@ -50,11 +50,15 @@ impl Served {
     }
 
     /// Serves until the file system is unmounted.
+    /// A connection that somebody aborts (`umount -f`, or an unmount that races with a request) has ended as well.
     ///
     /// # Errors
     /// The connection broke.
     pub fn run(self) -> io::Result<()> {
-        self.0.run()
+        match self.0.run() {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            ended => ended,
+        }
     }
 }
 
