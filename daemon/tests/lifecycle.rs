@@ -60,6 +60,18 @@ fn an_unmount_from_outside_ends_the_daemon() {
 }
 
 #[test]
+fn an_aborted_connection_ends_the_daemon_without_a_mount_left() {
+    let place = Place::new();
+    let mut card = place.mount(&[]);
+    let open = File::open(card.path("status")).unwrap();
+    // Refused because of the open file, but the connection is aborted all the same.
+    run(Command::new("umount").arg("-f").arg(&card.mountpoint));
+    assert!(card.ended().success(), "{}", card.said());
+    drop(open);
+    assert_eq!(mounts_at(&place.mountpoint()), 0);
+}
+
+#[test]
 fn a_mount_that_is_not_ours_survives_the_end() {
     let place = Place::new();
     let mut card = place.mount(&[]);
