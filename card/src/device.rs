@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::store::{self, CommandStore, Commit};
 use crate::{applet::Runtime, registry};
 use smcard_batch::{CommandApdu, StatusWord};
-use smcard_flash::{FlashError, Stats};
+use smcard_flash::{Durability, FlashError, Medium, Stats};
 use smcard_link::{Answer, LinkError, LinkStatus, RecoveryKind, WriteId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -29,14 +29,17 @@ pub(crate) struct Device {
     delay: Duration,
     fate: Option<PowerFate>,
     runtime: RuntimeFactory,
+    durability: Durability,
 }
+
+type BoxedMedium = Box<dyn Medium + Send>;
 
 enum State {
     On(Box<Session>),
-    Off(Flash),
-    /// The medium failed: nothing is answered until the power comes anew.
-    Mute(Flash, String),
-    /// The medium could not be opened again.
+    Off(BoxedMedium),
+    /// The medium failed, or could not be opened again: nothing is answered until the power comes anew.
+    Mute(BoxedMedium, String),
+    /// Between two others: seen only where a thread ended in between.
     Gone,
 }
 
@@ -57,6 +60,13 @@ struct Session {
     store: CommandStore,
 }
 
+impl Session {
+    /// The medium; everything volatile is lost.
+    fn into_medium(self) -> BoxedMedium {
+        self.manager.into_memory().into_flash().into_medium()
+    }
+}
+
 impl Device {
     /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
     pub(crate) fn new(
@@ -65,9 +75,10 @@ impl Device {
         fate: Option<PowerFate>,
         runtime: RuntimeFactory,
     ) -> Result<Self, PowerOnError> {
+        let durability = flash.durability();
         let session = power_on(flash, &runtime).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));
-        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, fate, runtime })
+        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, fate, runtime, durability })
     }
 
     /// What was fixed when the card was made.
@@ -172,24 +183,27 @@ impl Device {
         let mut state = self.lock();
         self.gate.leave();
         self.power.on();
-        let flash = match std::mem::replace(&mut *state, State::Gone) {
-            State::On(session) => session.manager.into_memory().into_flash(),
-            State::Off(flash) | State::Mute(flash, _) => flash,
+        let medium = match std::mem::replace(&mut *state, State::Gone) {
+            State::On(session) => session.into_medium(),
+            State::Off(medium) | State::Mute(medium, _) => medium,
             State::Gone => return Err(LinkError::Gone),
         };
-        let reopened = Flash::open(flash.into_medium()).map_err(|error| LinkError::Mute(error.to_string()))?;
-        match power_on(reopened, &self.runtime) {
-            Ok(session) => {
-                *state = State::On(Box::new(session));
-                Ok(())
+        let (medium, error) = match Flash::open_or_return(medium) {
+            Ok(mut flash) => {
+                flash.set_durability(self.durability);
+                match power_on(flash, &self.runtime) {
+                    Ok(session) => {
+                        *state = State::On(Box::new(session));
+                        return Ok(());
+                    }
+                    Err(failed) => (failed.0.into_medium(), failed.1),
+                }
             }
-            Err(failed) => {
-                let (flash, error) = *failed;
-                let text = error.to_string();
-                *state = State::Mute(flash, text.clone());
-                Err(LinkError::Mute(text))
-            }
-        }
+            Err(failed) => (failed.0, failed.1.into()),
+        };
+        let text = error.to_string();
+        *state = State::Mute(medium, text.clone());
+        Err(LinkError::Mute(text))
     }
 
     fn with_store<T>(&self, act: impl FnOnce(&mut Session) -> Result<T, FlashError>) -> Result<T, LinkError> {
@@ -210,15 +224,15 @@ impl Device {
     fn broken(&self, state: &mut State, broken: Broken) -> LinkError {
         self.gate.leave();
         let State::On(session) = std::mem::replace(state, State::Gone) else { return LinkError::Gone };
-        let flash = session.manager.into_memory().into_flash();
+        let medium = session.into_medium();
         match broken {
             Broken::PowerCut => {
-                *state = State::Off(flash);
+                *state = State::Off(medium);
                 LinkError::PowerCut
             }
             Broken::Medium(error) => {
                 log::error!("the card goes mute: {error}");
-                *state = State::Mute(flash, error.to_string());
+                *state = State::Mute(medium, error.to_string());
                 LinkError::Mute(error.to_string())
             }
         }

@@ -244,6 +244,11 @@ impl<M: Medium> Store<M> {
         self.io.durability = durability;
     }
 
+    /// How hard commits try.
+    pub fn durability(&self) -> Durability {
+        self.io.durability
+    }
+
     /// What the store did since it was opened or made.
     pub fn stats(&self) -> Stats {
         self.io.stats
