@@ -14,11 +14,12 @@ pub const NAME: &str = "app.batch";
 /// What the daemon's log says of each run of the card issuer, before the number of its first command.
 const RUN: &str = "with the authority of key version 30, command ";
 
-/// A card that holds one batch, and can be what it was before each issue.
+/// A card that is new for each issue of one batch.
 #[derive(Debug)]
 pub struct Stage {
     card: Mounted,
     image: Vec<u8>,
+    batch: Vec<u8>,
     total: u32,
 }
 
@@ -31,21 +32,21 @@ pub struct Story {
     pub runs: Vec<u32>,
     /// Commands given beyond those that an undisturbed issue takes.
     pub repeated: u32,
+    /// Exchanges with the card from START to the end, questions included.
+    pub exchanges: u64,
 }
 
 impl Stage {
-    /// Makes a card and copies a batch into it.
+    /// Makes a card.
     ///
     /// # Panics
     /// If that fails.
     #[must_use]
     pub fn new(recovery: &'static str, size: &'static str, batch: &[u8]) -> Self {
-        let mut card = Setup::new().size(size).recovery(recovery).mount();
-        card.put(batch, NAME);
-        card.unmount();
+        let card = Mounted::unmounted(Setup::new().size(size).recovery(recovery));
         let image = fs::read(card.image()).unwrap();
         let total = Batch::parse(batch).unwrap().count();
-        Self { card, image, total }
+        Self { card, image, batch: batch.to_vec(), total }
     }
 
     /// Commands in the batch.
@@ -60,7 +61,7 @@ impl Stage {
         &self.card
     }
 
-    /// Starts the batch on the card as it was at first. The power goes as the issuer is about to give the commands
+    /// Copies the batch into the new card and starts it. The power goes as the issuer is about to give the commands
     /// `cuts`, counted over all its runs. `sections` are more of the configuration.
     ///
     /// # Panics
@@ -73,12 +74,18 @@ impl Stage {
         let mut config = String::new();
         writeln!(config, "[emulated]\ncut_at_commands = {cuts:?}\n{sections}").unwrap();
         fs::write(self.card.config(), config).unwrap();
-        let before = self.card.log().len();
+        fs::write(self.card.folder().join("log"), "").unwrap();
         self.card.mount();
+        self.card.put(&self.batch, NAME);
+        // STATUS of an open file asks nobody, so it is no exchange itself.
+        let client = self.card.client();
+        let exchanges = || client.status().unwrap().exchanges;
+        let at_first = exchanges();
         let outcome = self.card.json(&["start", NAME]);
-        let runs = runs(&self.card.log()[before..]);
+        let exchanges = exchanges() - at_first;
+        let runs = runs(&self.card.log());
         let repeated = repeated(self.total, cuts, &runs);
-        Story { outcome, runs, repeated }
+        Story { outcome, runs, repeated, exchanges }
     }
 }
 

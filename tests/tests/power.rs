@@ -32,6 +32,7 @@ fn every_command(recovery: &'static str) {
             is_done(&story, total);
             let again = expected_run(recovery, &batch, cut);
             assert_eq!((&story.runs[..], story.repeated), (&[1, again][..], cut - again), "{points} {cut}");
+            assert_eq!(story.exchanges, 3, "START, where do you stand, START");
             assert_eq!(stage.card().select(aid::NDEF_INSTANCE), "9000");
         }
     }
