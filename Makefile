@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long conformance lint deny fuzz bench msrv clean
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench msrv clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ kills: setup
 kills-long: setup
 	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-kills
 	target/release/smcard-kills --kills $(or $(KILLS),10000) --per-card 100
+
+## make repeats      the power goes at every command of an issue: its table in docs/PERFORMANCE.md
+repeats: setup
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-kills
+	target/debug/smcard-repeats --update docs/PERFORMANCE.md
 
 ## make conformance  the part of pjdfstest and fsx that a drop box can pass
 conformance: setup
