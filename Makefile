@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench msrv clean
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ fuzz:
 ## make bench        timings and ratios, side by side in one run: the tables of docs/PERFORMANCE.md on standard output
 bench: setup
 	scripts/bench.sh
+
+## make outage       what breaks of the link cost, in simulated time: its part of docs/PERFORMANCE.md; RUNS a row (400)
+outage:
+	$(CARGO) run --release --quiet -p smcard-outage -- --runs $(or $(RUNS),400) --update docs
 
 ## make msrv         what ships compiles with the oldest compiler it promises (needs that toolchain, or Debian 13)
 msrv:
