@@ -11,7 +11,9 @@ if [ "${1:-all}" != demo ]; then
     have pkg-config || need+=(pkg-config)
     have rsync || need+=(rsync)
     have busybox || need+=(busybox)
-    have python3 || need+=(python3)
+    [ -x /usr/sbin/mosquitto ] || have mosquitto || need+=(mosquitto)
+have openssl || need+=(openssl)
+have python3 || need+=(python3)
     pkg-config --exists fuse3 2>/dev/null || need+=(libfuse3-dev)
     [ -e /usr/include/sys/acl.h ] || need+=(libacl1-dev)
 fi

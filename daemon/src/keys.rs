@@ -12,40 +12,22 @@
 //! and line, never what stands there.
 
 use crate::config::Config;
+use crate::secret::{self, SecretError};
 use crate::terminal::KeyRing;
-use rustix::fs::{FileType, Mode, OFlags};
 use smcard_card::scp03::{StaticKeys, TEST_KEY_VERSION};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Name of the credential a service may be given.
 const CREDENTIAL: &str = "smcard-keys";
-/// No key file is longer, bytes.
-const FILE_MAX: u64 = 4096;
-
 /// Why there are no keys.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The file cannot be read.
-    #[error("key file {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Others could read it, or it is somebody else's.
-    #[error("key file {}: {problem}", path.display())]
-    Unsafe {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        problem: &'static str,
-    },
+    /// The file cannot be read, or others could.
+    #[error("key file {0}")]
+    File(#[from] SecretError),
     /// A line makes no sense.
     #[error("key file {}, line {line}: {problem}", path.display())]
     Line {
@@ -81,23 +63,7 @@ pub fn ring(config: &Config, credentials: Option<&Path>, test_keys: bool) -> Res
 }
 
 fn read(path: &Path) -> Result<StaticKeys, KeyError> {
-    let unreadable = |source| KeyError::Read { path: path.to_owned(), source };
-    let unfit = |problem| Err(KeyError::Unsafe { path: path.to_owned(), problem });
-    // Not blocking on a pipe that somebody put there.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| unreadable(error.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return unfit("is no regular file");
-    }
-    if stat.st_mode & 0o177 != 0 {
-        return unfit("is open to others; chmod 0600 it");
-    }
-    if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
-        return unfit("belongs neither to root nor to the user that runs the daemon");
-    }
-    let mut text = Zeroizing::new(Vec::with_capacity(4096));
-    File::from(file).take(FILE_MAX).read_to_end(&mut text).map_err(unreadable)?;
+    let text = secret::read(path)?;
     parse(path, &text)
 }
 
@@ -164,15 +130,6 @@ mod tests {
             let keys = read(file(GOOD, mode).path()).unwrap();
             assert_eq!(keys.kind(), smcard_card::scp03::KeySetKind::Test);
         }
-    }
-
-    #[test]
-    fn a_file_others_can_read_is_refused() {
-        for mode in [0o640, 0o604, 0o666, 0o700] {
-            assert!(matches!(read(file(GOOD, mode).path()), Err(KeyError::Unsafe { .. })), "{mode:o}");
-        }
-        assert!(matches!(read(Path::new("/")), Err(KeyError::Unsafe { .. })));
-        assert!(matches!(read(Path::new("/no/such/file")), Err(KeyError::Read { .. })));
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! * [`dropbox`] knows what becomes of bytes written into `issue/`, [`control`] what an open control file is,
 //!   [`tree`], [`values`] and [`apps`] what else there is to see, [`status`] where the card stands.
 //! * [`card_thread`] does one [`job`] after the other with the card, through the [`terminal`].
-//! * [`serve`] puts it together: [`options`], [`config`], [`keys`], [`source`], [`mount`], [`background`], [`notify`].
+//! * [`tell`] tells results onwards: to a command, to an MQTT broker.
+//! * [`serve`] puts it together: [`options`], [`config`], [`keys`], [`secret`], [`source`], [`mount`], [`background`], [`notify`].
 //!
 //! # Preconditions
 //!
@@ -64,9 +65,11 @@ pub mod options;
 pub mod queue;
 pub mod refusal;
 pub mod reply;
+pub mod secret;
 pub mod serve;
 pub mod source;
 pub mod status;
+pub mod tell;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -3,8 +3,9 @@
 //! Three threads: this one waits for what ends the daemon, one serves FUSE, one owns the card. A fourth sleeps in
 //! sigwait(3). However the daemon ends, the mount is taken away, nobody is left waiting, and the image is closed.
 
+use crate::apps::hex;
 use crate::background;
-use crate::card_thread::Worker;
+use crate::card_thread::{Settings, Worker};
 use crate::config::{Authenticate, Config, ConfigError};
 use crate::core::{Core, Surroundings};
 use crate::fuse::Served;
@@ -16,6 +17,7 @@ use crate::options::{Arguments, MountOptions, OptionError};
 use crate::refusal::Refusal;
 use crate::source::{Source, SourceError};
 use crate::status::View;
+use crate::tell::{Pace, TellError, Teller};
 use crate::terminal::{KeyRing, Manager};
 use nix::sys::signal::{SigSet, Signal};
 use std::io;
@@ -53,6 +55,9 @@ pub enum StartError {
     /// Mount point or mount.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// Who is to be told.
+    #[error(transparent)]
+    Tell(#[from] TellError),
     /// The card does not say what it holds.
     #[error("the card does not answer with sense: {0}")]
     Card(Refusal),
@@ -102,10 +107,12 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let mut manager = Manager::new(card, ring, auto);
     manager.sender_mut().set_limits(config.terminal.limits());
     let properties = manager.sender().properties().clone();
-    let power = manager.sender().power_switch();
+    let (cid, power) = (properties.cid, manager.sender().power_switch());
     let view = View { properties, test_keys, has_keys, ..View::default() };
     let core = Core::new(view, Surroundings { rights, process_of, power });
-    let worker = Worker::new(Arc::clone(&core), manager, config.table.clone()).map_err(StartError::Card)?;
+    let teller = config.notify.settings(&hex(&cid))?.map(|settings| Teller::new(settings, Pace::default()));
+    let settings = Settings { table: config.table.clone(), teller: teller.transpose()? };
+    let worker = Worker::new(Arc::clone(&core), manager, settings).map_err(StartError::Card)?;
 
     let (mount, fd) = Mount::new(text, &mountpoint, allow_other)?;
     let ready = || -> Result<(), StartError> {

@@ -1,10 +1,11 @@
 //! Cards for unit tests: one that answers from a script, one that fails where a test wants it, an emulated one in RAM.
 
-use crate::card_thread::{Panicked, Worker};
+use crate::card_thread::{Panicked, Settings, Worker};
 use crate::core::{Caller, Core, OpenFlags, Surroundings};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::status::View;
+use crate::tell::Teller;
 use crate::terminal::{KeyRing, Limits, Manager, Table};
 use crate::tree::{ISSUE, Rights};
 use smcard_batch::{BatchBuilder, CommandApdu};
@@ -156,13 +157,24 @@ pub(crate) struct Setup {
     pub(crate) size: u64,
     pub(crate) table: Table,
     pub(crate) limits: Limits,
+    pub(crate) teller: Option<Teller>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (delay, privilege, recovery) = (Duration::ZERO, PrivilegeKind::Auto, RecoveryKind::Function);
         let (table, limits) = (Table::default(), Limits::default());
-        Setup { ring: Some(test_ring()), auto: true, delay, privilege, recovery, size: 4 << 20, table, limits }
+        Setup {
+            ring: Some(test_ring()),
+            auto: true,
+            delay,
+            privilege,
+            recovery,
+            size: 4 << 20,
+            table,
+            limits,
+            teller: None,
+        }
     }
 }
 
@@ -202,7 +214,7 @@ impl Rig {
         let rights = RIGHTS;
         let surroundings = Surroundings { rights, process_of: Some, power };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
-        let worker = Worker::new(core.clone(), manager, setup.table).unwrap();
+        let worker = Worker::new(core.clone(), manager, Settings { table: setup.table, teller: setup.teller }).unwrap();
         let thread = Some(std::thread::spawn(move || worker.run()));
         Rig { core, failures, thread }
     }

@@ -3,11 +3,12 @@
 use super::operations::content_changed;
 use super::{Answering, Worker, nobody};
 use crate::control::Outcome;
-use crate::core::Resolved;
+use crate::core::{Resolved, State};
 use crate::job::{Job, Parts};
 use crate::refusal::link_errno;
 use crate::status::{Again, Ended};
-use crate::terminal::{Conclusion, Conduct, Next, Order};
+use crate::tell::Report;
+use crate::terminal::{Conclusion, Conduct, IssueRecord, IssueState, Next, Order};
 use smcard_ioctl::{Operation, StartRequest};
 use std::time::Instant;
 
@@ -103,13 +104,16 @@ impl Worker {
             exchanges,
         };
         let counters = self.manager.sender().counters();
+        let running = |state: &State| state.view.running.as_ref().map(|running| running.name.clone());
+        let name = self.core.read(running).unwrap_or_default();
+        let silence = silence.map(|(errno, text)| (errno.raw_os_error(), text));
+        let ended = Ended { name, result, silence, exchanges, elapsed };
+        log::info!("{}", crate::status::ended_line(&ended));
+        self.tell(&ended, record);
         self.core.update(|state| {
             let view = &mut state.view;
             view.counters = counters;
-            let name = view.running.take().map(|running| running.name).unwrap_or_default();
-            let silence = silence.map(|(errno, text)| (errno.raw_os_error(), text));
-            let ended = Ended { name, result, silence, exchanges, elapsed };
-            log::info!("{}", crate::status::ended_line(&ended));
+            view.running = None;
             view.ended = Some(ended);
             view.ended_is_news = true;
             view.issues += 1;
@@ -121,5 +125,16 @@ impl Worker {
             content_changed(state);
         });
         Box::new(move |core| core.finish(fh, ticket, outcome))
+    }
+
+    /// Has the result told onwards. It is kept before anybody is answered, so what a client knows is never lost.
+    fn tell(&self, ended: &Ended, record: Option<IssueRecord>) {
+        let Some(teller) = &self.teller else { return };
+        let confirm_needed = record.is_some_and(|record| record.state == IssueState::ConfirmNeeded);
+        let cid = self.manager.sender().properties().cid;
+        match teller.tell(&Report::new(&cid, ended.clone(), confirm_needed)) {
+            Ok(id) => log::info!("issue {id} will be told"),
+            Err(error) => log::error!("how the issue ended cannot be told: {error}"),
+        }
     }
 }

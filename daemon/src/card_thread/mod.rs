@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::job::{Job, Parts};
 use crate::queue::Popped;
 use crate::refusal::Refusal;
+use crate::tell::Teller;
 use crate::terminal::manager::CONTENT_KINDS;
 use crate::terminal::{Manager, Table};
 use issue::{Issue, Meanwhile};
@@ -41,10 +42,21 @@ pub struct Worker {
     foreign_channel: bool,
     /// What is done after each end of an issue.
     table: Table,
+    /// Who is told how issues end.
+    teller: Option<Teller>,
     /// The issue that pauses between two steps.
     issue: Option<Issue>,
     /// What waits for its end.
     later: VecDeque<Job>,
+}
+
+/// How the card thread goes about its work.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// What is done after each end of an issue.
+    pub table: Table,
+    /// Who is told how issues end.
+    pub teller: Option<Teller>,
 }
 
 /// The card thread panicked; where is in the log.
@@ -62,9 +74,10 @@ impl Worker {
     ///
     /// # Errors
     /// The card does not answer, or not with sense.
-    pub fn new(core: Arc<Core>, manager: Manager, table: Table) -> Result<Self, Refusal> {
+    pub fn new(core: Arc<Core>, manager: Manager, settings: Settings) -> Result<Self, Refusal> {
+        let Settings { table, teller } = settings;
         let (writes, later) = (HashMap::new(), VecDeque::new());
-        let mut worker = Worker { core, manager, writes, foreign_channel: false, table, issue: None, later };
+        let mut worker = Worker { core, manager, writes, foreign_channel: false, table, teller, issue: None, later };
         worker.refresh(Parts::OPEN)?;
         worker.publish();
         Ok(worker)

@@ -30,6 +30,26 @@
 //! backoff_ms = 100                     # before the first time; doubled for each one after
 //! backoff_max_ms = 10000
 //!
+//! [notify]                             # who is told how issues end; nobody unless named here
+//! outbox = "/var/lib/smcard/outbox"    # where results wait until they are taken
+//! outbox_max = 1000                    # for each receiver; beyond, the oldest is lost
+//! command = ["/usr/local/bin/told"]    # gets the result as JSON on standard input, and as SMCARD_ variables
+//! command_timeout_s = 30
+//!
+//! [notify.mqtt]
+//! host = "broker.example.org"
+//! port = 8883                          # 1883 without TLS
+//! topic = "smcard/{cid}/issue"
+//! client_id = "smcardd-{cid}"
+//! username = "terminal-7"
+//! password_file = "/etc/smcard/mqtt.password"
+//! timeout_s = 30
+//!
+//! [notify.mqtt.tls]                    # empty: the system's authorities, no certificate of its own
+//! ca = "/etc/smcard/broker-ca.pem"
+//! certificate = "/etc/smcard/terminal-7.pem"
+//! key = "/etc/smcard/terminal-7.key"
+//!
 //! [emulated]
 //! command_delay_ms = 0                 # makes each command of an issue last
 //! cut_at_commands = []                 # the power goes at these commands, counted over all issues since the mount
@@ -39,9 +59,11 @@
 //! ```
 
 use crate::terminal::Table;
+mod notify;
 mod rights;
 mod terminal;
 
+pub use notify::Notify;
 pub use rights::RightsConfig;
 pub use terminal::{Confirm, Terminal};
 
@@ -75,6 +97,9 @@ pub enum ConfigError {
         /// Where and why.
         text: String,
     },
+    /// Who is to be told makes no sense.
+    #[error("[notify] {0}")]
+    Notify(String),
     /// A group that does not exist.
     #[error("[rights] {field}: no group {name} on this system")]
     Group {
@@ -102,6 +127,8 @@ pub struct Config {
     /// The progress table.
     #[serde(skip)]
     pub table: Table,
+    /// Who is told how issues end.
+    pub notify: Notify,
     /// An emulated card.
     pub emulated: Emulated,
     /// Logging.

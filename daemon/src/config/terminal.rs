@@ -105,7 +105,7 @@ fn any() -> Given {
     Given::Any
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     if (0.0..=TIMEOUT_MAX_S).contains(&seconds) {
         return Ok(Duration::from_secs_f64(seconds));

@@ -132,11 +132,11 @@ fn whoever_waits_at_the_end_is_answered() {
 
 #[test]
 fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
-    use crate::card_thread::{Panicked, Worker};
+    use crate::card_thread::{Panicked, Settings, Worker};
     use crate::core::{Core, Surroundings};
     use crate::reply::Reply;
     use crate::status::View;
-    use crate::terminal::{Manager, Table};
+    use crate::terminal::Manager;
     use crate::testing::Scripted;
     use smcard_link::Answer;
 
@@ -150,7 +150,7 @@ fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
     let manager = Manager::new(Box::new(card), Some(crate::testing::test_ring()), true);
     let rights = crate::testing::RIGHTS;
     let core = Core::new(View::default(), Surroundings { rights, process_of: Some, power: None });
-    let worker = Worker::new(core.clone(), manager, Table::default()).unwrap();
+    let worker = Worker::new(core.clone(), manager, Settings::default()).unwrap();
     let (tx, rx) = std::sync::mpsc::channel();
     for name in [b"first", b"later"] {
         let tx = tx.clone();
