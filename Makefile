@@ -41,7 +41,7 @@ kills-long: setup
 ## make repeats      the power goes at every command of an issue: its table in docs/PERFORMANCE.md
 repeats: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-kills
-	target/debug/smcard-repeats --update docs/PERFORMANCE.md
+	TMPDIR=$(firstword $(wildcard /dev/shm /tmp)) target/debug/smcard-repeats --update docs/PERFORMANCE.md
 
 ## make conformance  the part of pjdfstest and fsx that a drop box can pass
 conformance: setup

@@ -182,7 +182,7 @@ impl Card {
         let done = Answer { sw: SUCCESS, given: batch.total() };
         let mut ends = vec![(done, self.finished(id))];
         if batch.confirm {
-            // The terminal may have confirmed already, by its table.
+            // The terminal confirms by its table, or leaves it to the operator.
             ends.push((done, self.with(Issue::Awaiting(id))));
         }
         ends

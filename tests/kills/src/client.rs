@@ -79,6 +79,23 @@ impl Place {
         self.judge(done)
     }
 
+    /// Does something to a file of a card at rest. A dialogue before it ends when its file is closed in every process,
+    /// one that is just being started included: until then the card seems busy.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn file_at_rest(&self, operation: &FileOperation) -> Result<(), String> {
+        let mut reply = Ok(Reply::Busy);
+        run::until(LIMIT, || {
+            reply = self.file(operation);
+            reply != Ok(Reply::Busy)
+        });
+        match reply? {
+            Reply::Said(()) => Ok(()),
+            reply => Err(format!("{operation:?} of a card at rest: {reply:?}")),
+        }
+    }
+
     /// Opens the control file.
     ///
     /// # Errors

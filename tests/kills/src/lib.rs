@@ -21,7 +21,8 @@
 //! # Failure model
 //!
 //! The process dies at any instruction; the host and its page cache live on. Cuts of the host's power are the business
-//! of the simulated medium (`make cuts`). A daemon that was killed may be killed again before its mount answers.
+//! of the simulated medium (`make cuts`). A daemon that was killed may be killed again before its mount answers. For some
+//! daemons the power of the card goes as well, up to four times, and they are killed while they mend that.
 //!
 //! # Repeating
 //!
@@ -33,6 +34,7 @@ pub mod card;
 pub mod choice;
 pub mod client;
 pub mod content;
+pub mod id;
 pub mod ledger;
 pub mod life;
 pub mod load;
@@ -41,5 +43,6 @@ pub mod random;
 pub mod report;
 pub mod stock;
 
-pub use life::{LifeId, live, live_forgetful};
+pub use id::LifeId;
+pub use life::{live, live_forgetful};
 pub use report::Report;

@@ -1,20 +1,19 @@
 //! The life of one card: kills, restarts, and what is checked in between.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Stdio;
-use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use smcard_tests::{Mounted, Setup, run};
 
-use crate::card::{Card, Issue, Operation, Recovery};
+use crate::card::{Card, Issue, Operation};
 use crate::choice::JOBS;
 use crate::client::Place;
+use crate::id::LifeId;
 use crate::ledger::{FileOperation, Files, Known, Ledger, shown};
 use crate::load::{Operator, Preparer, Work};
 use crate::observe::{Observed, observe};
@@ -28,37 +27,10 @@ const IMAGE: &str = "32M";
 const KILLED: i32 = 128 + 9;
 /// Longest time until a killed process is gone.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Lines of the daemon's log that are shown with a broken promise.
+/// Lines of a daemon's log that are shown with a broken promise.
 const LOG_LINES: usize = 60;
-/// Bytes of that log after which it is begun anew: it is of use only around a broken promise.
-const LOG_MAX: u64 = 1 << 20;
-
-/// What fixes everything that is drawn for a card's life; written `KIND:SEED`, the seed in hexadecimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LifeId {
-    /// The card's recovery.
-    pub recovery: Recovery,
-    /// The seed.
-    pub seed: u64,
-}
-
-impl fmt::Display for LifeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{:016x}", self.recovery, self.seed)
-    }
-}
-
-impl FromStr for LifeId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let odd = || format!("{text}: an id is KIND:SEED, as command:00000000000000ff");
-        let (kind, seed) = text.split_once(':').ok_or_else(odd)?;
-        let recovery = Recovery::ALL.into_iter().find(|recovery| recovery.name() == kind).ok_or_else(odd)?;
-        let seed = u64::from_str_radix(seed, 16).map_err(|_| odd())?;
-        Ok(Self { recovery, seed })
-    }
-}
+/// What the daemon logs of a power cut that was configured.
+const CUT: &str = "as configured, the power goes";
 
 /// A card that is killed.
 #[derive(Debug)]
@@ -119,10 +91,15 @@ impl Life {
         let lived = lived.and_then(|()| self.end().map_err(|broken| format!("{id}: at the end: {broken}")));
         report.add(&self.report);
         lived.map_err(|broken| {
-            let log = self.mounted.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-            format!("{broken}\nthe clients' ledger:\n{}the daemon's log:\n{tail}", self.ledger.text())
+            let [before, last] = ["log.before", "log"].map(|name| {
+                let log = std::fs::read_to_string(self.mounted.folder().join(name)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+            });
+            let ledger = self.ledger.text();
+            format!(
+                "{broken}\nthe clients' ledger:\n{ledger}the killed daemon's log:\n{before}\nthe last one's:\n{last}"
+            )
         })
     }
 
@@ -131,6 +108,7 @@ impl Life {
         if kill > 0 && random.chance(15) {
             return self.kill_early(random.micros(0, 12_000));
         }
+        self.configure(&mut random)?;
         self.start()?;
         self.check()?;
         if random.chance(33) {
@@ -148,14 +126,33 @@ impl Life {
         if self.forgets {
             copy(&before, &self.mounted.image())?;
         }
-        let log = self.mounted.folder().join("log");
-        if std::fs::metadata(&log).is_ok_and(|log| log.len() > LOG_MAX) {
-            std::fs::write(&log, "").map_err(|error| format!("{}: {error}", log.display()))?;
-        }
         Ok(())
     }
 
+    /// For some daemons the card's power goes as well, now and then, so that they are killed while they mend that; some
+    /// leave CONFIRM to the operator.
+    fn configure(&mut self, random: &mut Random) -> Result<(), String> {
+        let mut commands: Vec<u64> = Vec::new();
+        if random.chance(30) {
+            commands = [(); 3].map(|()| 1 + random.next() % 400).into();
+            commands.push(1 + random.next() % 12);
+        }
+        let (pause, confirm) = (1 + random.next() % 15, random.pick(&["auto", "manual"]));
+        let config = format!(
+            "[terminal]\nconfirm = \"{confirm}\"\n[emulated]\ncut_at_commands = {commands:?}\n\
+             [[progress]]\nsw = [\"none\"]\naction = \"resume\"\nbackoff_ms = {pause}\n"
+        );
+        std::fs::write(self.mounted.config(), config).map_err(|error| format!("the configuration: {error}"))
+    }
+
     fn start(&mut self) -> Result<(), String> {
+        let (log, before) = (self.mounted.folder().join("log"), self.mounted.folder().join("log.before"));
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        self.report.cuts += u64::try_from(text.matches(CUT).count()).unwrap();
+        // What a daemon logs is of use around a broken promise alone.
+        std::fs::write(&before, text)
+            .and_then(|()| std::fs::write(&log, ""))
+            .map_err(|error| format!("logs: {error}"))?;
         self.mounted.try_mount().map_err(|log| format!("the daemon does not start again:\n{log}"))?;
         self.ledger.note("daemon", "started");
         self.operator.card.became(Card::powered_on);
@@ -288,18 +285,14 @@ impl Life {
             .iter()
             .flat_map(|files| files.guess().keys().cloned())
             .collect();
-        for name in names {
-            std::fs::remove_file(self.mounted.path("issue").join(&name))
-                .map_err(|error| format!("rm {name}: {error}"))?;
-        }
+        let place = Place::new(&self.mounted);
+        names.into_iter().try_for_each(|name| place.file_at_rest(&FileOperation::Remove(name)))?;
         let packages = self.operator.card.guess().content.packages().clone();
         for package in packages {
             let batch = stock::removal_of(&package);
-            let place = Place::new(&self.mounted);
-            let copy = FileOperation::Copy(batch, "job-a".to_owned());
-            place.file(&copy)?;
-            self.operate(Operation::Start(batch), "job-a")?;
-            place.file(&FileOperation::Remove("job-a".to_owned()))?;
+            place.file_at_rest(&FileOperation::Copy(batch, JOBS[0].to_owned()))?;
+            self.operate(Operation::Start(batch), JOBS[0])?;
+            place.file_at_rest(&FileOperation::Remove(JOBS[0].to_owned()))?;
         }
         self.operator.files = Known::new(Files::new());
         self.preparer.files = Known::new(Files::new());
@@ -310,20 +303,5 @@ impl Life {
         self.mounted.unmount();
         self.report.lives += 1;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_read_as_it_is_written() {
-        let id = LifeId { recovery: Recovery::Function, seed: 0xBEEF };
-        assert_eq!(id.to_string(), "function:000000000000beef");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for odd in ["", "function", "function:", "never:1", "command:g"] {
-            assert!(odd.parse::<LifeId>().is_err(), "{odd}");
-        }
     }
 }

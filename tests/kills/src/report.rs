@@ -14,6 +14,8 @@ pub struct Report {
     pub kills: u64,
     /// Kills of a daemon that was starting.
     pub early: u64,
+    /// Power cuts of the card that the terminal met.
+    pub cuts: u64,
     /// Operations refused because the card was busy.
     pub busy: u64,
     /// Issues that were broken off and then ended, or were taken back, while nobody disturbed them.
@@ -63,6 +65,7 @@ impl Report {
         self.lives += other.lives;
         self.kills += other.kills;
         self.early += other.early;
+        self.cuts += other.cuts;
         self.busy += other.busy;
         self.settled += other.settled;
         for (what, (good, bad)) in &other.answered {
@@ -93,11 +96,13 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "{} kills of the daemon ({} of them while it started) on {} cards; {} operations acknowledged, {} interrupted, \
-             {} refused while the card was busy; {} broken issues ended or taken back at rest",
+            "{} kills of the daemon ({} of them while it started) on {} cards, and {} power cuts of the card; \
+             {} operations acknowledged, {} interrupted, {} refused while the card was busy; \
+             {} broken issues ended or taken back at rest",
             self.all_kills(),
             self.early,
             self.lives,
+            self.cuts,
             self.acknowledged(),
             self.interrupted(),
             self.busy,
