@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ repeats: setup
 ## make conformance  the part of pjdfstest and fsx that a drop box can pass
 conformance: setup
 	scripts/conformance.sh
+
+## make cuts         the power goes at every write of a card's life, and the host fails there; CUTS="--suite random --random N" for longer
+cuts:
+	$(CARGO) run -q -p smcard-cuts -- $(CUTS)
 
 ## make lint         formatting, clippy and documentation without a warning
 lint:

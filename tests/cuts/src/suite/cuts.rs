@@ -27,6 +27,9 @@ pub const THRICE: [Level; 3] = [
     level(Thoroughness::Few, 1, RECOVERY),
 ];
 
+/// A part of all that, for every test run.
+pub const QUICK: [Level; 2] = [level(Thoroughness::Some, usize::MAX, u64::MAX), level(Thoroughness::Few, 1, RECOVERY)];
+
 /// Calls of a recovery: what was found made certain, and the first commit with its halves.
 const RECOVERY: u64 = 8;
 
