@@ -49,6 +49,15 @@ impl Conduct {
         self.conclusion.silence.as_ref()
     }
 
+    /// The card was taken out: whatever the table had in mind, nothing follows.
+    pub fn card_gone(&mut self) {
+        self.conclusion.record = None;
+        if !self.conclusion.result.success {
+            self.conclusion.silence = Some(LinkError::Gone);
+            self.conclusion.answer = None;
+        }
+    }
+
     /// Ends here, for the end of all steps or in the middle.
     #[must_use]
     pub fn conclude(mut self, manager: &mut Manager) -> Conclusion {
@@ -181,6 +190,7 @@ impl Conduct {
         }
         if self.step == Step::Start {
             self.conclusion.result = self.interrupted(&record);
+            self.progress.reached(self.conclusion.result.kept.unwrap_or(0));
         }
         let given = self.conclusion.result.given;
         let decision = self.progress.decide(End { sw: None, given: Some(given) });

@@ -2,6 +2,9 @@
 //!
 //! A row names counts and status words; the first one that matches an end says what follows. A row whose limit is used up
 //! no longer matches, so a later row can say what follows then. Behind the last row everything is reported.
+//!
+//! Limits and pauses are for an issue that does not get on: when the card has kept more than ever before, both begin anew.
+//! An issue cannot go on for ever by that, for it has only so many commands.
 
 use std::time::Duration;
 use thiserror::Error;
@@ -146,7 +149,7 @@ pub struct Row {
     pub said: Vec<Said>,
     /// What follows.
     pub action: Action,
-    /// How often in one issue, for [`Action::repeats`].
+    /// How often without the issue getting on, for [`Action::repeats`].
     pub limit: u32,
     /// The pause before the first repetition; doubled for each one after.
     pub backoff: Duration,
@@ -258,13 +261,22 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub struct Progress {
     rows: Vec<(Row, u32)>,
+    furthest: u32,
 }
 
 impl Progress {
     /// For a new issue.
     #[must_use]
     pub fn new(table: &Table) -> Self {
-        Progress { rows: table.0.iter().map(|row| (row.clone(), 0)).collect() }
+        Progress { rows: table.0.iter().map(|row| (row.clone(), 0)).collect(), furthest: 0 }
+    }
+
+    /// The card keeps `kept` commands of the issue. Where that is further than ever, limits and pauses begin anew.
+    pub fn reached(&mut self, kept: u32) {
+        if kept > self.furthest {
+            self.furthest = kept;
+            self.rows.iter_mut().for_each(|(_, used)| *used = 0);
+        }
     }
 
     /// What follows this end; counts against the limit of the row.

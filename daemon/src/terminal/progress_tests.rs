@@ -99,3 +99,20 @@ fn rows_whose_parts_disagree_are_refused() {
     assert_eq!(row("any", &["9000"], Action::Confirm).check(), Ok(()));
     assert_eq!(row("any", &["none"], Action::Clear).check(), Ok(()));
 }
+
+#[test]
+fn limits_and_pauses_begin_anew_when_the_issue_gets_on() {
+    let mut progress = Progress::new(&Table::default());
+    let silent = End { sw: None, given: Some(9) };
+    for time in 1..=5 {
+        assert_eq!(progress.decide(silent).time, time);
+    }
+    assert_eq!(progress.decide(silent).action, Action::Report, "it does not get on");
+    progress.reached(0);
+    assert_eq!(progress.decide(silent).action, Action::Report, "nothing was kept");
+    progress.reached(7);
+    let again = progress.decide(silent);
+    assert_eq!((again.action, again.time, again.pause), (Action::Resume, 1, Duration::from_millis(100)));
+    progress.reached(7);
+    assert_eq!(progress.decide(silent).time, 2, "no further than before");
+}
