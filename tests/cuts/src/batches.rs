@@ -151,6 +151,19 @@ pub fn failing() -> Batch {
     Batch { name: "failing", commands, confirm: false }
 }
 
+/// Changes a data object and an application, and fails.
+#[must_use]
+pub fn small_failure() -> Batch {
+    let gone = Effect::Uninstalled { instance: module(WALLET) };
+    let commands = vec![
+        object(IDENTIFICATION, &[9, 9, 9]).at_point(),
+        Command::new(apdu::delete(&module(WALLET)), vec![gone]).at_point(),
+        object(CARD_IMAGE, &[7]).at_point(),
+        Command::refused(apdu::delete(CLIENT), 0x6A88),
+    ];
+    Batch { name: "small-failure", commands, confirm: false }
+}
+
 /// An application that must be confirmed before its first use.
 #[must_use]
 pub fn to_be_confirmed() -> Batch {

@@ -3,6 +3,7 @@
 
 use clap::{Parser, ValueEnum};
 use smcard_cuts::course::Course;
+use smcard_cuts::golden::{self, Golden};
 use smcard_cuts::id::Id;
 use smcard_cuts::replay;
 use smcard_cuts::report::Report;
@@ -10,6 +11,10 @@ use smcard_cuts::suite::errors::Way;
 use smcard_cuts::suite::random::Length;
 use smcard_cuts::suite::{create, cuts, errors, random, sabotage};
 use smcard_cuts::tears::Thoroughness;
+use smcard_fixtures::zip;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -34,6 +39,9 @@ struct Arguments {
     /// Begin suite `random` with this number; another begins elsewhere
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Write golden images of this version into a folder; none is ever written over
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
     /// Do again what an id names, and say what happens
     #[arg(long, value_name = "ID")]
     id: Option<Id>,
@@ -50,6 +58,15 @@ enum Suite {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(folder) = &arguments.images {
+        return match write_images(folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(what) => {
+                eprintln!("smcard-cuts: {what}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let courses = match Course::all() {
         Ok(courses) => courses,
         Err(what) => {
@@ -90,6 +107,21 @@ fn main() -> ExitCode {
     let tried: u64 = reports.iter().map(|report| report.tried).sum();
     println!("{passed} passed, {failed} failed; {tried} tried in {:.1} s", start.elapsed().as_secs_f64());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Golden images, each deflated, with its view in words beside it.
+fn write_images(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for Golden { name, bytes, view } in golden::all()? {
+        let archive = zip::deflated(&[zip::Entry::new("card.img", bytes)]).map_err(|error| error.to_string())?;
+        for (extension, content) in [("zip", archive.as_slice()), ("txt", view.as_bytes())] {
+            let path = folder.join(format!("{name}.{extension}"));
+            let made = File::create_new(&path).and_then(|mut file| file.write_all(content));
+            made.map_err(|error| format!("{}: {error}", path.display()))?;
+            println!("{}", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Does again what an id names.
