@@ -79,6 +79,9 @@ pub struct Control {
     pub seen: u64,
     tickets: VecDeque<Ticket>,
     waker: Option<Waker>,
+    /// The card this was in a dialogue with is gone.
+    broken: bool,
+    talks: bool,
     written: Option<Zeroizing<Vec<u8>>>,
     response: Zeroizing<Vec<u8>>,
     read: usize,
@@ -94,6 +97,8 @@ impl Control {
             seen: generation,
             tickets: VecDeque::new(),
             waker: None,
+            broken: false,
+            talks: false,
             written: None,
             response: Zeroizing::new(Vec::new()),
             read: 0,
@@ -169,6 +174,29 @@ impl Control {
     #[must_use]
     pub fn awaits(&self, kind: OperationKind) -> bool {
         self.tickets.iter().any(|ticket| ticket.kind == kind && !ticket.fetched)
+    }
+
+    /// A command of this program's own goes to the card.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`] where earlier ones went to a card that has been taken out since: what comes now was meant for it.
+    pub fn talk(&mut self) -> Result<(), Refusal> {
+        if self.broken {
+            return Err(Refusal::Gone);
+        }
+        self.talks = true;
+        Ok(())
+    }
+
+    /// RESET: the program begins anew.
+    pub fn begin_anew(&mut self) {
+        (self.talks, self.broken) = (false, false);
+    }
+
+    /// The card has been taken out.
+    pub fn card_gone(&mut self) {
+        self.broken |= self.talks;
+        self.written = None;
     }
 
     /// Takes one whole command for TRANSMIT; it replaces an earlier one.

@@ -124,6 +124,8 @@ pub enum Job {
         /// What to do; a written command has been put in.
         operation: Operation,
     },
+    /// The card may have been taken out.
+    Look,
     /// The program that was in a dialogue with the card is gone.
     EndDialogue,
 }
@@ -138,6 +140,7 @@ impl fmt::Debug for Job {
             Job::Erase { ino, .. } => write!(f, "Erase({ino})"),
             Job::Rename { ino, .. } => write!(f, "Rename({ino})"),
             Job::Operation { ticket, operation, .. } => write!(f, "Operation({ticket}, {:?})", operation.kind()),
+            Job::Look => f.write_str("Look"),
             Job::EndDialogue => f.write_str("EndDialogue"),
         }
     }

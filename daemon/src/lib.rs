@@ -62,6 +62,7 @@ pub mod logging;
 pub mod mount;
 pub mod notify;
 pub mod options;
+pub mod presence;
 pub mod queue;
 pub mod refusal;
 pub mod reply;

@@ -1,7 +1,7 @@
 //! From the command line to the end of the daemon.
 //!
-//! Three threads: this one waits for what ends the daemon, one serves FUSE, one owns the card. A fourth sleeps in
-//! sigwait(3). However the daemon ends, the mount is taken away, nobody is left waiting, and the image is closed.
+//! Three threads: this one waits for what ends the daemon, one serves FUSE, one owns the card. Others sleep: in
+//! sigwait(3), until a time limit of the card passes, until its image is taken away, until a result is to be told. However the daemon ends, the mount is taken away, nobody is left waiting, and the image is closed.
 
 use crate::apps::hex;
 use crate::background;
@@ -14,6 +14,7 @@ use crate::logging::Logger;
 use crate::mount::{self, Mount, MountError};
 use crate::notify::{self, notify};
 use crate::options::{Arguments, MountOptions, OptionError};
+use crate::presence::Alarm;
 use crate::refusal::Refusal;
 use crate::source::{Source, SourceError};
 use crate::status::View;
@@ -23,8 +24,8 @@ use nix::sys::signal::{SigSet, Signal};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -100,9 +101,18 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
         log::warn!("the keys are the well-known test keys: everybody can be a preparer of this card");
     }
     let has_keys = ring.is_some();
-    let card = source.open(&config.emulated)?;
-
+    // Before any thread: each takes over which signals are blocked.
     let events = Events::new()?;
+    let served: Arc<OnceLock<Weak<Core>>> = Arc::default();
+    let (emulated, looking) = (config.emulated.clone(), Arc::clone(&served));
+    let alarm: Alarm = Arc::new(move || {
+        if let Some(core) = looking.get().and_then(Weak::upgrade) {
+            core.look();
+        }
+    });
+    let open = move || source.open(&emulated, &alarm);
+    let card = open()?;
+
     let auto = config.session.authenticate == Authenticate::Auto;
     let mut manager = Manager::new(card, ring, auto);
     manager.sender_mut().set_limits(config.terminal.limits());
@@ -111,7 +121,8 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let view = View { properties, test_keys, has_keys, ..View::default() };
     let core = Core::new(view, Surroundings { rights, process_of, power });
     let teller = config.notify.settings(&hex(&cid))?.map(|settings| Teller::new(settings, Pace::default()));
-    let settings = Settings { table: config.table.clone(), teller: teller.transpose()? };
+    let settings = Settings { table: config.table, teller: teller.transpose()?, reopen: Some(Box::new(open)) };
+    let _ = served.set(Arc::downgrade(&core));
     let worker = Worker::new(Arc::clone(&core), manager, settings).map_err(StartError::Card)?;
 
     let (mount, fd) = Mount::new(text, &mountpoint, allow_other)?;

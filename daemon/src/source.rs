@@ -1,9 +1,11 @@
 //! What a card hangs on: the first argument of `smcardd`.
 
 use crate::config::Emulated;
+use crate::presence::{Alarm, Removable};
 use smcard_card::{CreateOptions, EmulatedCard, ImageError, OpenOptions, PowerFate};
 use smcard_link::SecureCard;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
@@ -39,7 +41,10 @@ impl Source {
     /// [`SourceError::Unknown`].
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         match text.split_once(':') {
-            Some(("emulated", path)) if !path.is_empty() => Ok(Source::Emulated(PathBuf::from(path))),
+            // Whole, because a daemon in the background has another working directory.
+            Some(("emulated", path)) if !path.is_empty() => {
+                Ok(Source::Emulated(std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))))
+            }
             _ => Err(SourceError::Unknown(text.to_owned())),
         }
     }
@@ -50,17 +55,18 @@ impl Source {
         matches!(self, Source::Emulated(_))
     }
 
-    /// Switches the card on.
+    /// Switches the card on. The alarm is told when it is taken out.
     ///
     /// # Errors
     /// No card, or one in use.
-    pub fn open(&self, emulated: &Emulated) -> Result<Box<dyn SecureCard>, SourceError> {
+    pub fn open(&self, emulated: &Emulated, alarm: &Alarm) -> Result<Box<dyn SecureCard>, SourceError> {
         let Source::Emulated(path) = self;
         let command_delay = Duration::from_millis(emulated.command_delay_ms);
         let power_fate = (!emulated.cut_at_commands.is_empty()).then(|| cuts(emulated.cut_at_commands.clone()));
         let options = OpenOptions { command_delay, power_fate, ..OpenOptions::default() };
         let card = EmulatedCard::open(path, options);
-        Ok(Box::new(card.map_err(|source| SourceError::Image { path: path.clone(), source })?))
+        let card = card.map_err(|source| SourceError::Image { path: path.clone(), source })?;
+        Ok(Box::new(Removable::new(Box::new(card), path, Arc::clone(alarm))))
     }
 }
 

@@ -1,9 +1,12 @@
 //! Cards for unit tests: one that answers from a script, one that fails where a test wants it, an emulated one in RAM.
 
-use crate::card_thread::{Panicked, Settings, Worker};
+use crate::card_thread::{Panicked, Reopen, Settings, Worker};
+use crate::config::Emulated;
 use crate::core::{Caller, Core, OpenFlags, Surroundings};
+use crate::presence::Alarm;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::source::Source;
 use crate::status::View;
 use crate::tell::Teller;
 use crate::terminal::{KeyRing, Limits, Manager, Table};
@@ -17,8 +20,9 @@ use smcard_link::{
     WriteId,
 };
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -198,6 +202,7 @@ pub(crate) const ME: Caller = Caller { uid: 0, tid: 42 };
 pub(crate) const WRITE: OpenFlags = OpenFlags { write: true, exclusive: false };
 
 impl Rig {
+    /// With a card in RAM whose link fails where a test wants it to.
     pub(crate) fn new(setup: Setup) -> Self {
         let Setup { size, privilege, recovery, .. } = setup;
         let options = CreateOptions { size, privilege, recovery, ..CreateOptions::default() };
@@ -205,18 +210,41 @@ impl Rig {
         let options = OpenOptions { command_delay: setup.delay, ..OpenOptions::default() };
         let card = EmulatedCard::on_medium(medium, "emulated ram".into(), options).unwrap();
         let failures = Failures::default();
-        let has_keys = setup.ring.is_some();
-        let power = card.power_switch();
         let card = Failing { card, failures: failures.clone() };
-        let mut manager = Manager::new(Box::new(card), setup.ring, setup.auto);
+        let mut rig = Self::with(setup, Box::new(card), None, &OnceLock::new());
+        rig.failures = failures;
+        rig
+    }
+
+    /// With the card whose image is in this place, as the daemon opens it: it can be taken out and put back.
+    pub(crate) fn on_image(setup: Setup, path: &Path) -> Self {
+        let served: Arc<OnceLock<Weak<Core>>> = Arc::default();
+        let looking = Arc::clone(&served);
+        let alarm: Alarm = Arc::new(move || {
+            if let Some(core) = looking.get().and_then(Weak::upgrade) {
+                core.look();
+            }
+        });
+        let milliseconds = u64::try_from(setup.delay.as_millis()).unwrap();
+        let emulated = Emulated { command_delay_ms: milliseconds, ..Emulated::default() };
+        let source = Source::Emulated(path.to_owned());
+        let open = move || source.open(&emulated, &alarm);
+        let card = open().unwrap();
+        Self::with(setup, card, Some(Box::new(open)), &served)
+    }
+
+    fn with(setup: Setup, card: Box<dyn SecureCard>, reopen: Option<Reopen>, served: &OnceLock<Weak<Core>>) -> Self {
+        let (has_keys, power, rights) = (setup.ring.is_some(), card.power_switch(), RIGHTS);
+        let mut manager = Manager::new(card, setup.ring, setup.auto);
         manager.sender_mut().set_limits(setup.limits);
         let properties = manager.sender().properties().clone();
-        let rights = RIGHTS;
         let surroundings = Surroundings { rights, process_of: Some, power };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
-        let worker = Worker::new(core.clone(), manager, Settings { table: setup.table, teller: setup.teller }).unwrap();
+        served.set(Arc::downgrade(&core)).unwrap();
+        let settings = Settings { table: setup.table, teller: setup.teller, reopen };
+        let worker = Worker::new(core.clone(), manager, settings).unwrap();
         let thread = Some(std::thread::spawn(move || worker.run()));
-        Rig { core, failures, thread }
+        Rig { core, failures: Failures::default(), thread }
     }
 
     /// Calls an operation and waits for its answer.

@@ -16,7 +16,7 @@ use std::time::Instant;
 pub(super) struct Issue {
     fh: u64,
     ticket: u64,
-    conduct: Conduct,
+    pub(super) conduct: Conduct,
     upload_exchanges: u64,
     begun: Instant,
     /// When the next step is due.
@@ -40,7 +40,7 @@ impl Meanwhile {
             Job::Operation { .. } | Job::Channel(_) | Job::Write(_) | Job::Erase { .. } | Job::Rename { .. } => {
                 Meanwhile::Later(job)
             }
-            Job::Refresh(..) | Job::Abort { .. } | Job::EndDialogue => Meanwhile::Now(job),
+            Job::Refresh(..) | Job::Abort { .. } | Job::Look | Job::EndDialogue => Meanwhile::Now(job),
         }
     }
 }

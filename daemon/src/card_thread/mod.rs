@@ -5,6 +5,7 @@
 
 mod issue;
 mod operations;
+mod presence;
 mod uploads;
 
 use crate::core::Core;
@@ -15,6 +16,7 @@ use crate::tell::Teller;
 use crate::terminal::manager::CONTENT_KINDS;
 use crate::terminal::{Manager, Table};
 use issue::{Issue, Meanwhile};
+pub use presence::Reopen;
 use smcard_ioctl::Operation;
 use smcard_link::WriteId;
 use std::collections::{HashMap, VecDeque};
@@ -44,6 +46,7 @@ pub struct Worker {
     table: Table,
     /// Who is told how issues end.
     teller: Option<Teller>,
+    reopen: Option<Reopen>,
     /// The issue that pauses between two steps.
     issue: Option<Issue>,
     /// What waits for its end.
@@ -51,12 +54,14 @@ pub struct Worker {
 }
 
 /// How the card thread goes about its work.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Settings {
     /// What is done after each end of an issue.
     pub table: Table,
     /// Who is told how issues end.
     pub teller: Option<Teller>,
+    /// Opens the card that comes after one that is gone. Without it the link is asked whether its card is back.
+    pub reopen: Option<Reopen>,
 }
 
 /// The card thread panicked; where is in the log.
@@ -75,9 +80,10 @@ impl Worker {
     /// # Errors
     /// The card does not answer, or not with sense.
     pub fn new(core: Arc<Core>, manager: Manager, settings: Settings) -> Result<Self, Refusal> {
-        let Settings { table, teller } = settings;
+        let Settings { table, teller, reopen } = settings;
         let (writes, later) = (HashMap::new(), VecDeque::new());
-        let mut worker = Worker { core, manager, writes, foreign_channel: false, table, teller, issue: None, later };
+        let mut worker =
+            Worker { core, manager, writes, foreign_channel: false, table, teller, reopen, issue: None, later };
         worker.refresh(Parts::OPEN)?;
         worker.publish();
         Ok(worker)
@@ -151,31 +157,24 @@ impl Worker {
 
     /// Brings what everybody may know up to date; true where the card is gone.
     fn publish(&mut self) -> bool {
+        let gone = self.manager.sender().is_gone();
+        if gone && !self.core.read(|state| state.view.gone) {
+            self.card_gone();
+        }
         let sender = self.manager.sender();
-        let (level, gone, counters) = (sender.level(), sender.is_gone(), sender.counters());
+        let (level, counters) = (sender.level(), sender.counters());
         let no_channel = self.manager.no_channel();
         self.core.update(|state| {
             state.busy = false;
             let view = &mut state.view;
             view.counters = counters;
             let changed = view.auth_level != level || view.gone != gone || view.no_channel != no_channel;
-            view.auth_level = level;
-            view.no_channel = no_channel;
-            if view.gone != gone {
-                view.gone = gone;
-                log::warn!("{}", if gone { "the card is gone" } else { "the card is back" });
-            }
+            (view.auth_level, view.gone, view.no_channel) = (level, gone, no_channel);
             if changed {
                 state.changed();
             }
         });
         gone
-    }
-
-    fn look_again(&mut self) {
-        if self.manager.sender_mut().reset().is_ok() {
-            self.after_reset();
-        }
     }
 
     /// The card has been powered on anew.
@@ -221,6 +220,10 @@ impl Worker {
             Job::Operation { fh, ticket, operation } => {
                 let outcome = self.operation(operation);
                 Box::new(move |core| core.finish(fh, ticket, outcome))
+            }
+            Job::Look => {
+                self.look();
+                nobody()
             }
             Job::EndDialogue => {
                 self.manager.sender_mut().close_channel();

@@ -57,7 +57,7 @@ pub struct Core {
     queue: Queue<Job>,
     rights: Rights,
     process_of: fn(u32) -> Option<u32>,
-    power: Option<Arc<dyn PowerSwitch>>,
+    power: Mutex<Option<Arc<dyn PowerSwitch>>>,
     mounted: SystemTime,
 }
 
@@ -71,7 +71,7 @@ impl Core {
             queue: Queue::new(QUEUE_MAX),
             rights,
             process_of,
-            power,
+            power: Mutex::new(power),
             mounted: SystemTime::now(),
         })
     }
@@ -85,6 +85,17 @@ impl Core {
     /// The next job for the card thread.
     pub fn next_job(&self, timeout: Option<Duration>) -> Popped<Job> {
         self.queue.pop(timeout)
+    }
+
+    /// The card has another power switch, or none.
+    pub(crate) fn set_power(&self, power: Option<Arc<dyn PowerSwitch>>) {
+        *self.power.lock().unwrap_or_else(PoisonError::into_inner) = power;
+    }
+
+    /// The card may have been taken out: the card thread looks.
+    pub fn look(&self) {
+        // Refused only where the daemon is ending.
+        let _ = self.queue.push_always(Job::Look);
     }
 
     /// Ends the service: jobs that wait are dropped, those who wait for them answered. A running issue is broken off by
@@ -140,7 +151,7 @@ impl Core {
     }
 
     pub(crate) fn cut_power(&self) {
-        match &self.power {
+        match &*self.power.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(power) => power.cut(),
             None => log::warn!("this card has no power switch: the issue goes on"),
         }

@@ -86,6 +86,8 @@ impl Core {
             match &operation {
                 Operation::Start(_) if issuing => return Err(Refusal::Issuing),
                 Operation::Start(_) if state.view.stopped => return Err(Refusal::Stopped),
+                Operation::Transmit(_) => state.control(fh)?.talk()?,
+                Operation::Reset => state.control(fh)?.begin_anew(),
                 Operation::Authenticate { .. } if !state.view.has_keys => return Err(Refusal::Unsupported),
                 _ => {}
             }

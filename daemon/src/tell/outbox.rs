@@ -13,12 +13,15 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Longest result, bytes.
 const ENTRY_MAX: u64 = 64 * 1024;
 const SUFFIX: &str = ".json";
 const UNFINISHED: &str = ".new-";
+/// Older than this, a file that has not got its name will not get it any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// The outbox cannot be used.
 #[derive(Debug, Error)]
@@ -56,10 +59,13 @@ impl Outbox {
         let path = self.root.join(receiver);
         make_folder(&path)?;
         let folder = Folder { path, max: self.max };
-        let _lock = folder.lock()?;
         for name in folder.names(|name| name.starts_with(UNFINISHED))? {
             let path = folder.path.join(name);
-            fs::remove_file(&path).map_err(at(&path))?;
+            // A young one may be on its way to its name, by another daemon.
+            let modified = fs::metadata(&path).and_then(|file| file.modified());
+            if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND)) {
+                fs::remove_file(&path).map_err(at(&path))?;
+            }
         }
         Ok(folder)
     }
@@ -294,11 +300,15 @@ mod tests {
         let folder = outbox.folder("mqtt").unwrap();
         let left = folder.path.join(format!("{UNFINISHED}5-{CID}.json"));
         fs::write(&left, "hal").unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * LEFT_BEHIND;
+        File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+        let young = folder.path.join(format!("{UNFINISHED}6-{CID}.json"));
+        fs::write(&young, "hal").unwrap();
         fs::write(folder.path.join("stranger.json"), "{}").unwrap();
         fs::write(folder.path.join(format!("1-{CID}.json")), [0xFF, 0xFE]).unwrap();
         fs::write(folder.path.join(format!("2-{CID}.json")), vec![b' '; 70_000]).unwrap();
         let folder = outbox.folder("mqtt").unwrap();
-        assert!(!left.exists());
+        assert!(!left.exists() && young.exists());
         for name in folder.waiting().unwrap() {
             assert_eq!(folder.read(&name).unwrap(), None, "{name}");
         }

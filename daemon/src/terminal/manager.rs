@@ -56,6 +56,11 @@ impl Manager {
         }
     }
 
+    /// Another card has come: it has refused nothing yet.
+    pub fn another_card(&mut self) {
+        self.refused = None;
+    }
+
     /// Exchanges with the card since the link was opened.
     #[must_use]
     pub fn exchanges(&self) -> u64 {

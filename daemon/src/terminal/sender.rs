@@ -5,9 +5,10 @@
 
 use super::generator;
 use super::watchdog::{Limits, Watchdog};
+use crate::presence::Absent;
 use smcard_batch::CommandApdu;
 use smcard_card::scp03::HostSession;
-use smcard_link::{Answer, CardProperties, Counters, LinkError, PowerSwitch, SecureCard, WriteId};
+use smcard_link::{Answer, CardProperties, Counters, LinkError, LinkStatus, PowerSwitch, SecureCard, WriteId};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Sender {
     gone: bool,
     watchdog: Option<Watchdog>,
     limits: Limits,
+    /// What went over the link with cards before this one.
+    before: Counters,
 }
 
 impl Sender {
@@ -36,7 +39,8 @@ impl Sender {
     #[must_use]
     pub fn new(card: Box<dyn SecureCard>) -> Self {
         let watchdog = card.power_switch().map(Watchdog::new);
-        Sender { card, current: Current::Manager, channel: None, gone: false, watchdog, limits: Limits::default() }
+        let (limits, before) = (Limits::default(), Counters::default());
+        Sender { card, current: Current::Manager, channel: None, gone: false, watchdog, limits, before }
     }
 
     /// What does not change while the card is in place.
@@ -50,10 +54,44 @@ impl Sender {
         self.limits = limits;
     }
 
-    /// What went over the link since it was opened.
+    /// How the card stands, without an exchange.
+    #[must_use]
+    pub fn status(&self) -> LinkStatus {
+        self.card.status()
+    }
+
+    /// What went over the link since the first card was there.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.card.counters()
+        let (before, now) = (self.before, self.card.counters());
+        Counters {
+            exchanges: before.exchanges + now.exchanges,
+            bytes_sent: before.bytes_sent + now.bytes_sent,
+            bytes_received: before.bytes_received + now.bytes_received,
+            wire_transactions: before.wire_transactions + now.wire_transactions,
+        }
+    }
+
+    /// The card has been seen to be gone.
+    pub fn lost(&mut self) {
+        self.forget();
+        self.gone = true;
+    }
+
+    /// Lets go of a card that is gone.
+    pub fn put_away(&mut self) {
+        let absent = Absent(self.properties().clone());
+        self.insert(Box::new(absent));
+        self.lost();
+    }
+
+    /// Takes over a card that has just been powered on, in the place of the one before.
+    pub fn insert(&mut self, card: Box<dyn SecureCard>) {
+        self.before = self.counters();
+        self.watchdog = card.power_switch().map(Watchdog::new);
+        self.card = card;
+        self.forget();
+        (self.current, self.gone) = (Current::Manager, false);
     }
 
     /// The power switch, where the card has one.

@@ -3,11 +3,14 @@
 mod browsing;
 mod issuing;
 mod recovering;
+mod removal;
 mod trouble;
 mod uploading;
 
 use crate::core::OpenFlags;
 use crate::refusal::Refusal;
+use crate::terminal::Table;
+use crate::terminal::progress::{Action, Given, Row, Said};
 use crate::testing::{ME, Rig};
 use smcard_ioctl::{Structure, abi};
 use std::sync::mpsc::channel;
@@ -60,4 +63,22 @@ pub(super) fn result(rig: &Rig, fh: u64, ticket: u64) -> abi::OperationResult {
 
 pub(super) fn status(rig: &Rig, fh: u64) -> abi::Status {
     call(rig, fh, abi::STATUS, &abi::Status { version: 1, ..Default::default() }).unwrap()
+}
+
+/// Waits for something to become true.
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A progress table of one status word a row, with its action and its first pause in milliseconds.
+pub(super) fn rows(rows: &[(&str, Action, u64)]) -> Table {
+    let row = |(said, action, pause): &(&str, Action, u64)| {
+        let backoff = Duration::from_millis(*pause);
+        Row { backoff, ..Row::new(Given::Any, vec![Said::parse(said).unwrap()], *action) }
+    };
+    Table::new(rows.iter().map(row).collect(), true)
 }

@@ -1,6 +1,6 @@
 //! The terminal when an issue does not go well, with an emulated card.
 
-use super::{open, result, start, status, submit, transmit};
+use super::{open, result, rows, start, status, submit, transmit, until};
 use crate::refusal::Refusal;
 use crate::terminal::progress::{Action, Given, Row, Said};
 use crate::terminal::{Limits, Table};
@@ -13,22 +13,6 @@ use std::time::{Duration, Instant};
 
 fn slow(milliseconds: u64) -> Setup {
     Setup { delay: Duration::from_millis(milliseconds), ..Setup::default() }
-}
-
-fn rows(rows: &[(&str, Action, u64)]) -> Table {
-    let row = |(said, action, pause): &(&str, Action, u64)| {
-        let backoff = Duration::from_millis(*pause);
-        Row { backoff, ..Row::new(Given::Any, vec![Said::parse(said).unwrap()], *action) }
-    };
-    Table::new(rows.iter().map(row).collect(), true)
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn silence() -> Option<LinkError> {
