@@ -44,8 +44,9 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let limit = arguments.seconds.map(Duration::from_secs);
     let (lives, report, broken) = (AtomicU64::new(0), Mutex::new(Report::default()), Mutex::new(Vec::new()));
-    let cards = if arguments.id.is_some() { 1 } else { arguments.kills.div_ceil(arguments.per_card) };
-    println!("seed {seed}: {cards} cards, {} kills each", arguments.per_card);
+    let per_card = arguments.per_card.clamp(1, arguments.kills.max(1));
+    let cards = if arguments.id.is_some() { 1 } else { arguments.kills.div_ceil(per_card) };
+    println!("seed {seed}: {cards} cards, {per_card} kills each");
     let work = || {
         loop {
             let number = lives.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
             let recovery = *Recovery::ALL.iter().cycle().nth(usize::try_from(number % 3).unwrap()).unwrap();
             let id = arguments.id.unwrap_or_else(|| LifeId { recovery, seed: Random::part(seed, number).next() });
             let mut own = Report::default();
-            let lived = live(id, arguments.per_card, &mut own);
+            let lived = live(id, per_card, &mut own);
             let mut all = report.lock().unwrap();
             all.add(&own);
             if number % 10 == 9 {
