@@ -270,6 +270,7 @@ fn prepare(memory: &mut Memory) -> Result<Settings, PowerOnError> {
     registry::check(memory).map_err(PowerOnError::Content)?;
     store::check(memory.flash()).map_err(PowerOnError::Content)?;
     History::check(memory).map_err(PowerOnError::Content)?;
+    History::check_shadows(memory).map_err(PowerOnError::Content)?;
     let unfinished = History::load(memory).is_some_and(|history| history.state == IssueState::Unfinished);
     if unfinished && settings.recovery == RecoveryKind::Restart {
         log::info!("power-on: the unfinished issue is wiped");

@@ -5,8 +5,9 @@
 //! at the recovery points, so that state and count always roll back together.
 
 use crate::memory::{Kind, Memory, Reader, Writer};
+use crate::registry;
 use smcard_batch::Batch;
-use smcard_flash::Record;
+use smcard_flash::{Key, Record};
 use smcard_link::RecoveryKind;
 
 /// How the last issue stands.
@@ -65,6 +66,31 @@ impl History {
                 Err("the record of the last issue is damaged".to_owned())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What CLEAR would bring back must be whole, and nothing is to be brought back where no issue is open.
+    pub(crate) fn check_shadows(memory: &Memory) -> Result<(), String> {
+        let shadows = memory.shadows().ok_or("what an unfinished issue would bring back is damaged")?;
+        if !shadows.is_empty() && !Self::is_open(memory) {
+            return Err("remains of an issue that is over".to_owned());
+        }
+        let changed_by_issues = [
+            Kind::LifeCycle,
+            Kind::LoadFile,
+            Kind::Application,
+            Kind::ApplicationData,
+            Kind::DataObject,
+            Kind::LoadSession,
+        ];
+        let whole = |(key, record): &(Key, Option<Record>)| {
+            changed_by_issues.iter().any(|kind| kind.has(*key))
+                && record.as_ref().is_none_or(|record| registry::is_whole(*key, record))
+        };
+        if shadows.iter().all(whole) {
+            Ok(())
+        } else {
+            Err("what an unfinished issue would bring back is damaged".to_owned())
         }
     }
 

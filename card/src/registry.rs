@@ -2,7 +2,7 @@
 
 use crate::memory::{Kind, Memory, Reader, Writer};
 use smcard_batch::aid::Aid;
-use smcard_flash::{Extent, Record};
+use smcard_flash::{Extent, Key, Record};
 
 /// AID of the issuer security domain, that is of the card manager.
 pub const CARD_MANAGER_AID: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
@@ -125,14 +125,17 @@ impl Entry for Application {
     }
 }
 
+fn decode<T: Entry>(record: &Record) -> Option<T> {
+    let mut reader = Reader::new(&record.bytes);
+    let entry = T::read(&mut reader)?;
+    reader.end()?;
+    Some(entry)
+}
+
 fn entries<T: Entry>(memory: &Memory) -> Vec<Indexed<T>> {
-    let decode = |(index, record): (u32, &Record)| {
-        let mut reader = Reader::new(&record.bytes);
-        let entry = T::read(&mut reader)?;
-        reader.end()?;
-        Some(Indexed { index, entry, extent: record.extent })
-    };
-    memory.records(T::KIND).into_iter().filter_map(decode).collect()
+    let indexed =
+        |(index, record): (u32, &Record)| Some(Indexed { index, entry: decode(record)?, extent: record.extent });
+    memory.records(T::KIND).into_iter().filter_map(indexed).collect()
 }
 
 fn put<T: Entry>(memory: &mut Memory, index: u32, entry: &T, extent: Option<Extent>) {
@@ -151,6 +154,17 @@ pub(crate) fn check(memory: &Memory) -> Result<(), String> {
     };
     whole(Kind::LoadFile, load_files(memory).len())?;
     whole(Kind::Application, applications(memory).len())
+}
+
+/// False for a damaged entry of the registry.
+pub(crate) fn is_whole(key: Key, record: &Record) -> bool {
+    if Kind::LoadFile.has(key) {
+        decode::<LoadFile>(record).is_some()
+    } else if Kind::Application.has(key) {
+        decode::<Application>(record).is_some()
+    } else {
+        true
+    }
 }
 
 /// All load files, oldest first.

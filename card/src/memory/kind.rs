@@ -40,6 +40,11 @@ impl Kind {
         Key(u32::from(self as u8) << 24 | index & INDEX_MASK)
     }
 
+    /// Whether a key is of this kind.
+    pub(crate) fn has(self, key: Key) -> bool {
+        self.keys().contains(&key)
+    }
+
     /// All keys of this kind.
     pub(crate) fn keys(self) -> RangeInclusive<Key> {
         self.key(0)..=self.key(INDEX_MASK)

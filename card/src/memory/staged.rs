@@ -185,6 +185,16 @@ impl Memory {
         self.flash.get(kind::shadow(key)).is_some()
     }
 
+    /// What an issue that is not over has changed: the key, and the record before, if there was one. `None` where a
+    /// shadow is damaged.
+    pub(crate) fn shadows(&self) -> Option<Vec<(Key, Option<Record>)>> {
+        let before = |(key, shadow): (Key, &Record)| match shadow.bytes.first()? {
+            0 | 1 => Some((kind::shadowed(key), before_image(shadow))),
+            _ => None,
+        };
+        self.flash.range(kind::shadows()).map(before).collect()
+    }
+
     fn drop_shadows(&self, all: &mut Changes) {
         for (key, _) in self.flash.range(kind::shadows()) {
             all.delete(key);
