@@ -1,7 +1,7 @@
-//! Fuzz targets of smcard's parsers.
+//! Fuzz targets of smcard's parsers and of card images.
 //!
 //! `cargo +nightly fuzz run <target>` from the root of the repository. What each target demands is in [`targets`], which the
 //! stable test `batch/tests/corpora.rs` includes as well: it replays every file under `corpus/` with any compiler, so that
-//! a fault once found stays fixed.
+//! a fault once found stays fixed. The target `image` is in the crate `smcard-cuts`, which replays its corpus.
 
 pub mod targets;

@@ -46,6 +46,12 @@ pub fn options(recovery: RecoveryKind) -> CreateOptions {
     CreateOptions { size: MIN_SIZE, recovery, individual: Some(INDIVIDUAL), ..CreateOptions::default() }
 }
 
+/// Bytes of the data area of [`small_card`].
+#[must_use]
+pub fn small_capacity() -> u64 {
+    DATA * smcard_flash::PAGE
+}
+
 /// A fresh card on a small medium: what a factory puts on the smallest real one, in a smaller journal.
 ///
 /// # Panics
@@ -70,7 +76,7 @@ impl Course {
         let name = format!("{}{}", recovery.word(), if points { "-points" } else { "" });
         let case = Case { scenario, points };
         let start = small_card(recovery);
-        let fresh = Model::fresh(recovery, DATA * smcard_flash::PAGE);
+        let fresh = Model::fresh(recovery, small_capacity());
         let mut model = fresh.clone();
         let before = start.calls();
         let mut terminal = Terminal::open(start.clone()).map_err(|refused| refused.error.to_string())?;

@@ -1,7 +1,7 @@
 //! Golden images: cards of this version, kept so that every later version opens them.
 
 use crate::batches;
-use crate::course::options;
+use crate::course::{options, small_capacity, small_card};
 use crate::driver::{Case, Halt};
 use crate::medium::Lender;
 use crate::model::Model;
@@ -10,7 +10,7 @@ use crate::scenario::{Action, Scenario};
 use crate::terminal::Terminal;
 use smcard_card::EmulatedCard;
 use smcard_flash::sim::{Fault, Simulator, Tear};
-use smcard_flash::{MIN_SIZE, Medium};
+use smcard_flash::{MIN_SIZE, Medium, PAGE};
 use smcard_link::RecoveryKind;
 
 /// An image, and what can be seen of it.
@@ -22,6 +22,9 @@ pub struct Golden {
     /// The view after power-on.
     pub view: String,
 }
+
+/// Bytes of a journal half of the smallest image.
+const HALF: u64 = 64 << 10;
 
 /// How far a card is brought.
 enum End {
@@ -38,14 +41,41 @@ const START_BAD: Action = Action::Start { name: "bad", batch: 1 };
 const UPLOAD_NEW: Action = Action::Upload { name: "new", batch: 2 };
 const START_NEW: Action = Action::Start { name: "new", batch: 2 };
 
+/// Where the data area of a small image begins.
+pub const SMALL_DATA_START: usize = 6 * 4096;
+
+/// Images as those of [`all`], but small.
+///
+/// # Errors
+/// Which step does not work.
+pub fn small() -> Result<Vec<Vec<u8>>, String> {
+    let made = images()
+        .into_iter()
+        .map(|(_, kind, points, steps, end)| make((small_card(kind), small_capacity()), kind, points, steps, &end));
+    made.collect()
+}
+
+/// Name, recovery kind, whether with recovery information, steps, end.
+type Image = (&'static str, RecoveryKind, bool, Vec<Action>, End);
+
 /// One image of each state that a card is found in: fresh, in use, with an unfinished issue of each recovery kind, and
 /// awaiting confirmation.
 ///
 /// # Errors
 /// Which step does not work.
 pub fn all() -> Result<Vec<Golden>, String> {
+    let made = images().into_iter().map(|(name, kind, points, steps, end)| {
+        let start = (fresh(kind)?, MIN_SIZE - 2 * PAGE - 2 * HALF);
+        let bytes = make(start, kind, points, steps, &end).map_err(|what| format!("{name}: {what}"))?;
+        let view = observe(&Simulator::from_bytes(bytes.clone()))?;
+        Ok(Golden { name, bytes, view })
+    });
+    made.collect()
+}
+
+fn images() -> [Image; 7] {
     use RecoveryKind::{Command, Function, Restart};
-    let images: [(_, _, _, Vec<Action>, _); 7] = [
+    [
         ("fresh", Function, false, vec![], End::Through),
         ("applications", Function, true, vec![UPLOAD, START], End::Through),
         ("failed-restart", Restart, false, vec![UPLOAD, START, UPLOAD_BAD, START_BAD], End::Through),
@@ -53,13 +83,7 @@ pub fn all() -> Result<Vec<Golden>, String> {
         ("interrupted-function", Function, true, vec![UPLOAD, START], End::Kept(6)),
         ("failed-function", Function, true, vec![UPLOAD, START, UPLOAD_BAD, START_BAD], End::Through),
         ("awaiting-confirmation", Command, true, vec![UPLOAD, START, UPLOAD_NEW, START_NEW], End::Through),
-    ];
-    let made = images.into_iter().map(|(name, kind, points, steps, end)| {
-        let bytes = make(kind, points, steps, &end).map_err(|what| format!("{name}: {what}"))?;
-        let view = observe(&Simulator::from_bytes(bytes.clone()))?;
-        Ok(Golden { name, bytes, view })
-    });
-    made.collect()
+    ]
 }
 
 /// A whole new card on the smallest medium that a real one may have.
@@ -69,11 +93,15 @@ fn fresh(kind: RecoveryKind) -> Result<Simulator, String> {
     lender.take_back().ok_or_else(|| "the medium is lost".to_owned())
 }
 
-fn make(kind: RecoveryKind, points: bool, steps: Vec<Action>, end: &End) -> Result<Vec<u8>, String> {
+fn make(
+    (start, capacity): (Simulator, u64),
+    kind: RecoveryKind,
+    points: bool,
+    steps: Vec<Action>,
+    end: &End,
+) -> Result<Vec<u8>, String> {
     let batches = vec![batches::two_applications(), batches::small_failure(), batches::to_be_confirmed()];
     let case = Case { scenario: Scenario { batches, steps }, points };
-    let start = fresh(kind)?;
-    let capacity = MIN_SIZE - 2 * 4096 - 2 * (64 << 10);
     for call in 0.. {
         let mut armed = start.clone();
         if let End::Kept(_) = end {

@@ -7,6 +7,7 @@ pub mod course;
 pub mod driver;
 pub mod effect;
 pub mod explore;
+pub mod fuzz;
 pub mod golden;
 pub mod id;
 pub mod image;
