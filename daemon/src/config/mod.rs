@@ -26,7 +26,7 @@
 //! given = "any"                        # commands given: "any", 7, "1..=3", "4.."
 //! sw = ["none"]                        # "6a84", "65xx", "any" refusal, "none" = no answer, "9000"
 //! action = "resume"                    # retry, resume, clear, confirm, report, stop
-//! limit = 5                            # times in one issue; then the next row that matches
+//! limit = 5                            # times without the issue getting on; then the next row
 //! backoff_ms = 100                     # before the first time; doubled for each one after
 //! backoff_max_ms = 10000
 //!
@@ -242,6 +242,20 @@ mod tests {
         assert_eq!(config.terminal.confirm, Confirm::Auto);
         assert_eq!(config.session.authenticate, Authenticate::Auto);
         assert!(config.allow_other(&MountOptions::default()));
+    }
+
+    #[test]
+    fn the_file_that_ships_says_what_holds_without_it() {
+        let ships = include_str!("../../../systemd/smcardd.toml");
+        let shipped = Config::parse(ships).unwrap();
+        assert_eq!(format!("{shipped:?}"), format!("{:?}", Config::default()));
+        // What stands there as a comment can be taken out of it; the progress table is then the one that ships, twice.
+        let setting = |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
+        let all: Vec<&str> = ships.lines().map(|line| if setting(&line) { &line[2..] } else { line }).collect();
+        let all = Config::parse(&all.join("\n")).unwrap();
+        assert!(all.keys.file.is_some() && all.log.file.is_some() && all.notify.outbox.is_some());
+        assert_eq!(all.terminal.limits(), shipped.terminal.limits());
+        assert_ne!(all.table, shipped.table);
     }
 
     #[test]

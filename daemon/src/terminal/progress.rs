@@ -214,18 +214,24 @@ impl Row {
 
 /// The table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table(Vec<Row>);
+pub struct Table {
+    rows: Vec<Row>,
+    /// So many of them come from the configuration; the others ship.
+    configured: usize,
+}
 
 impl Table {
-    /// `rows` before those that ship: what a configuration does not name is done as without one. Without `confirm`
-    /// the row that ships for success is left out.
+    /// `rows` before those that ship: what a configuration does not name is done as without one, and a row that ships never
+    /// follows one of the configuration whose limit is used up. Without `confirm` the row that ships for success is left
+    /// out.
     #[must_use]
     pub fn new(mut rows: Vec<Row>, confirm: bool) -> Self {
+        let configured = rows.len();
         if confirm {
             rows.push(Row::new(Given::Any, vec![Said::SUCCESS], Action::Confirm));
         }
         rows.push(Row::new(Given::Any, vec![Said::Nothing], Action::Resume));
-        Table(rows)
+        Table { rows, configured }
     }
 }
 
@@ -261,6 +267,7 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub struct Progress {
     rows: Vec<(Row, u32)>,
+    configured: usize,
     furthest: u32,
 }
 
@@ -268,7 +275,8 @@ impl Progress {
     /// For a new issue.
     #[must_use]
     pub fn new(table: &Table) -> Self {
-        Progress { rows: table.0.iter().map(|row| (row.clone(), 0)).collect(), furthest: 0 }
+        let rows = table.rows.iter().map(|row| (row.clone(), 0)).collect();
+        Progress { rows, configured: table.configured, furthest: 0 }
     }
 
     /// The card keeps `kept` commands of the issue. Where that is further than ever, limits and pauses begin anew.
@@ -281,11 +289,11 @@ impl Progress {
 
     /// What follows this end; counts against the limit of the row.
     pub fn decide(&mut self, end: End) -> Decision {
-        let matching = |(row, used): &&mut (Row, u32)| {
-            let left = !row.action.repeats() || *used < row.limit;
-            left && row.given.matches(end.given) && row.said.iter().any(|said| said.matches(end.sw))
-        };
-        let Some((row, used)) = self.rows.iter_mut().find(matching) else {
+        let named = |row: &Row| row.given.matches(end.given) && row.said.iter().any(|said| said.matches(end.sw));
+        let left = |(row, used): &&mut (Row, u32)| named(row) && (!row.action.repeats() || *used < row.limit);
+        let configured = self.rows.iter().take(self.configured).any(|(row, _)| named(row));
+        let rows = if configured { self.configured } else { self.rows.len() };
+        let Some((row, used)) = self.rows.iter_mut().take(rows).find(left) else {
             return Decision { action: Action::Report, pause: Duration::ZERO, time: 1, limit: 1 };
         };
         let pause = if row.action.repeats() { row.pause(*used) } else { Duration::ZERO };

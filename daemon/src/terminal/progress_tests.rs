@@ -116,3 +116,13 @@ fn limits_and_pauses_begin_anew_when_the_issue_gets_on() {
     progress.reached(7);
     assert_eq!(progress.decide(silent).time, 2, "no further than before");
 }
+
+#[test]
+fn a_limit_of_the_configuration_is_the_limit() {
+    let mut two = row("any", &["none"], Action::Resume);
+    two.limit = 2;
+    let mut progress = Progress::new(&Table::new(vec![two.clone()], true));
+    assert_eq!(actions(&mut progress, None, 3, 3), [Action::Resume, Action::Resume, Action::Report]);
+    let mut progress = Progress::new(&Table::new(vec![two, row("any", &["none"], Action::Clear)], true));
+    assert_eq!(actions(&mut progress, None, 3, 3), [Action::Resume, Action::Resume, Action::Clear]);
+}

@@ -133,7 +133,12 @@ impl Issue {
         }
         let next = self.next.as_deref().unwrap_or_default();
         if let Some(error) = &self.error {
-            let why = format!("the card did not answer ({error})");
+            let stands = match (self.given, self.commands) {
+                (0, _) => String::new(),
+                (given, 0) => format!("; it stands behind command {given}; {}", kept(self.kept)),
+                (given, all) => format!("; it stands behind command {given} of {all}; {}", kept(self.kept)),
+            };
+            let why = format!("the card did not answer ({error}){stands}");
             return Some(Failure::new(Exit::Gone, what, why, next));
         }
         let sw = self.sw.as_deref().and_then(|sw| u16::from_str_radix(sw, 16).ok()).unwrap_or(0);
@@ -287,6 +292,11 @@ mod tests {
         let (exit, line) = line(0, 0, 0, 110);
         assert_eq!(exit, 3);
         assert!(line.contains("did not answer"), "{line}");
+        // One that was found out before it was given up.
+        let (exit, line) = self::line(0, 7, 12, 110);
+        assert_eq!(exit, 3);
+        let stands = "); it stands behind command 7 of 12; commands 1 to 6 stay carried out; 'smcardctl status'";
+        assert!(line.contains(stands), "{line}");
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Status {
 impl Report for Status {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.line)?;
-        let width = self.card.iter().map(|(name, _)| name.len() + "card/".len()).fold(16, usize::max);
+        let width = self.card.keys().map(|name| name.len() + "card/".len()).fold(16, usize::max);
         let mut row = |name: &str, value: &str| writeln!(out, "  {name:<width$} {value}");
         if let Some(life_cycle) = &self.life_cycle {
             row("life cycle", life_cycle)?;
