@@ -178,7 +178,8 @@ mod tests {
         assert_eq!(decide(Some(0x6A84), 2).action, Action::Clear);
         let retry = decide(None, 4);
         assert_eq!((retry.action, retry.pause, retry.limit), (Action::Retry, Duration::from_secs(20), 1));
-        assert_eq!(decide(None, 4).action, Action::Resume, "then the table that ships");
+        assert_eq!(decide(None, 4).action, Action::Report, "the limit of the configuration is the limit");
+        assert_eq!(decide(None, 5).action, Action::Resume, "what it does not name is done as without one");
         assert_eq!(decide(Some(0x6581), 5).action, Action::Report);
     }
 
