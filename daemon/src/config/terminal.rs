@@ -1,6 +1,6 @@
 //! `[terminal]` and `[[progress]]`: how the terminal goes about an issue.
 
-use crate::terminal::progress::{Action, Given, Row, Said, Table};
+use crate::terminal::progress::{Action, Given, Row, RowError, Said, Table};
 use crate::terminal::watchdog::Limits;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
@@ -69,7 +69,7 @@ impl RowText {
         let RowText { given, sw, action, limit, backoff_ms, backoff_max_ms } = self;
         let mut row = Row::new(*given, sw.clone(), *action);
         if !action.repeats() && (limit.is_some() || backoff_ms.is_some() || backoff_max_ms.is_some()) {
-            return Err(format!("limit and back-off are for retry and resume; {} happens once", action.word()));
+            return Err(RowError::HappensOnce.to_string());
         }
         let millis = |value: u32| Duration::from_millis(value.into());
         row.limit = limit.unwrap_or(row.limit);

@@ -4,7 +4,10 @@ use super::TellError;
 use super::outbox::{Entry, Folder, OutboxError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a receiver's thread gets to end what it does, a command to be killed.
+const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Takes results to a receiver.
 pub trait Courier: Send {
@@ -113,10 +116,12 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.stop.signal(|signals| signals.stop = true);
-        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            // One that still waits for the network ends with the process; what it carries stays in the outbox.
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let deadline = Instant::now() + FAREWELL;
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
         }
+        // One that still waits for the network ends with the process; what it carries stays in the outbox.
     }
 }
 

@@ -119,16 +119,19 @@ fn a_command_that_hangs_is_killed_with_what_it_has_started() {
 #[test]
 fn the_end_of_the_daemon_does_not_wait_for_a_command_and_keeps_its_result() {
     let dir = tempfile::tempdir().unwrap();
-    let program = ["/bin/sh", "-c", "exec sleep 300"].map(str::to_owned).to_vec();
+    let pid = dir.path().join("pid");
+    let script = format!("echo $$ > {}; exec sleep 300", pid.display());
+    let program = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
     let command = CommandSettings { program, timeout: Duration::from_secs(300) };
     let outbox = dir.path().to_owned();
     let settings = TellSettings { outbox, outbox_max: 9, command: Some(command), ..TellSettings::default() };
     let teller = Teller::new(settings, FAST).unwrap();
     assert_eq!(teller.tell(&report(1)).unwrap(), format!("{}-1", "01".repeat(16)));
-    std::thread::sleep(Duration::from_millis(50));
+    until("it runs", || runs(&pid));
     let begun = Instant::now();
     drop(teller);
     assert!(begun.elapsed() < Duration::from_secs(5));
+    until("it is killed", || !runs(&pid));
     let folder = Outbox::new(dir.path().into(), 9).folder("command").unwrap();
     assert_eq!(folder.waiting().unwrap().len(), 1);
 }

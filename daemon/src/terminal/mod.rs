@@ -15,6 +15,7 @@ pub mod generator;
 pub mod inventory;
 pub mod manager;
 pub mod order;
+mod pattern;
 pub mod progress;
 pub mod receiver;
 pub mod sender;
