@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -47,9 +47,13 @@ repeats: setup
 conformance: setup
 	scripts/conformance.sh
 
-## make cuts         the power goes at every write of a card's life, and the host fails there; CUTS="--suite random --random N" for longer
+## make cuts         the power goes at every write of a card's life, and the host fails there: 4 million cuts, in minutes
 cuts:
-	$(CARGO) run -q -p smcard-cuts -- $(CUTS)
+	$(CARGO) run -q -p smcard-cuts
+
+## make cuts-long    CUTS more (100000000), at random, by what ships
+cuts-long:
+	$(CARGO) run -q --release -p smcard-cuts -- --suite random --random $(or $(CUTS),100000000) --seed $(or $(SEED),1)
 
 ## make lint         formatting, clippy and documentation without a warning
 lint:

@@ -1,7 +1,7 @@
 //! Timings of smcard and of what it is compared with, side by side in one run.
 //!
 //! `smcard-bench [--rounds N] [SECTION...]` prints Markdown: the machine, then a table for each section, all of them
-//! without arguments. `issue`, `direct`, `dispatch` and `durability` have the card in their own process; `mounted`,
+//! without arguments. `issue`, `direct`, `dispatch`, `durability` and `opening` have the card in their own process; `mounted`,
 //! `copy`, `calls` and `size` mount cards with the `smcardd` beside this program, and need root.
 //!
 //! Rules of the figures: medians; what is compared runs interleaved, in another order each round; the first round is
@@ -16,6 +16,7 @@ mod durability;
 mod issue;
 mod machine;
 mod mounted;
+mod opening;
 mod pin;
 mod size;
 mod table;
@@ -26,7 +27,7 @@ use anyhow::{Context, Result, bail};
 
 type Section = fn(usize) -> Result<table::Table>;
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("issue", issue::run),
     ("mounted", mounted::run),
     ("direct", direct::run),
@@ -34,6 +35,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("copy", copy::run),
     ("calls", mounted::calls),
     ("durability", durability::run),
+    ("opening", opening::run),
     ("size", size::run),
 ];
 

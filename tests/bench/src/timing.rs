@@ -23,6 +23,10 @@ impl Samples {
         self.0.iter().min().copied().unwrap_or_default()
     }
 
+    pub(crate) fn max(&self) -> Duration {
+        self.0.iter().max().copied().unwrap_or_default()
+    }
+
     /// How many times longer this takes than `other`, by the medians.
     pub(crate) fn over(&self, other: &Samples) -> f64 {
         self.median().as_secs_f64() / other.median().as_secs_f64()
