@@ -17,6 +17,7 @@
 //! * A command of a batch is processed where it stands: its data is not copied before the card manager reads it.
 //! * From the trigger to the end of the issue no outer interface gets any processing.
 //! * What an unfinished or unconfirmed issue has made cannot be selected, and CLEAR brings back exactly what was before.
+//! * An issue goes on only where nothing was in hand that the power takes with it; so it ends as if never interrupted.
 //!
 //! # Failure model
 //!

@@ -223,3 +223,38 @@ fn a_batch_cannot_start_a_batch_or_open_a_channel() {
         assert_eq!(bench.start(id).sw, 0x6985, "{command}");
     }
 }
+
+#[test]
+fn a_load_that_a_batch_leaves_unfinished_is_over_with_it() {
+    for kind in [RecoveryKind::Restart, RecoveryKind::Command, RecoveryKind::Function] {
+        let mut bench = Bench::new(&CreateOptions { size: 4 << 20, recovery: kind, ..CreateOptions::default() });
+        let begun = batch(&["80E60200 0D 08F0534D4341524401 00000000", "80E80000 05 C482100001", "80CA006600"]);
+        let half = batch(&["80E60200 0D 08F0534D4341524401 00000000", "80E80000 05 C482100001"]);
+        let rest = batch(&["80E88001 01 00"]);
+        let (begun, half, rest) =
+            (bench.upload("begun", &begun), bench.upload("half", &half), bench.upload("rest", &rest));
+        let free = bench.free();
+        assert_eq!((bench.start(begun).sw, bench.free()), (0x9000, free), "{kind:?}: given back");
+        assert_eq!((bench.start(half).sw, bench.free()), (0x9000, free), "{kind:?}: given back at the end as well");
+        assert_eq!(bench.start(rest).sw, 0x6985, "{kind:?}: nothing to go on with");
+    }
+}
+
+#[test]
+fn the_life_cycle_of_a_broken_issue_is_not_the_cards() {
+    let mut bench = Bench::standard();
+    let secured = "80F0800F 00";
+    let id = bench.upload("a", &batch(&[secured, "80E2900005 4203123456", "80E4000009 4F07A0000000620199"]));
+    let state = |bench: &mut Bench| bench.send("80CADF7400").data[3];
+    assert_eq!(bench.start(id).sw, 0x6A88);
+    assert_eq!(state(&mut bench), 0x01, "as before");
+    let mut session = bench.authenticate();
+    let locked = bytes("80F0807F 00");
+    let locked = smcard_batch::CommandApdu::parse(&locked).expect("a command");
+    assert_eq!(bench.secured(&mut session, &locked).sw, 0x6985, "not while CLEAR would undo it");
+    assert_eq!(bench.sw("805C0000"), 0x9000);
+    assert_eq!(state(&mut bench), 0x01);
+
+    let id = bench.upload("b", &batch(&[secured, "80E2900005 4203123456"]));
+    assert_eq!((bench.start(id).sw, state(&mut bench)), (0x9000, 0x0F), "a finished issue's is");
+}
