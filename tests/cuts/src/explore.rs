@@ -14,6 +14,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Views kept at most: a few ten megabytes.
+const VIEWS: usize = 2000;
+
 /// How one level of cuts is explored.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
@@ -157,6 +160,9 @@ impl<'a> Explorer<'a> {
             return Ok(Arc::clone(view));
         }
         let view: Arc<str> = observe(simulator).map_err(Broken::Opens)?.into();
+        if self.views.len() >= VIEWS {
+            self.views.clear();
+        }
         self.views.insert(dump, Arc::clone(&view));
         Ok(view)
     }
