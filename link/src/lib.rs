@@ -17,11 +17,13 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod bus;
 mod card;
 mod counters;
 mod error;
 
 pub use answer::Answer;
+pub use bus::{Clock, SdBus, SdResponse, SpiBus, SystemClock, Transfer};
 pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId};
 pub use counters::Counters;
 pub use error::LinkError;
