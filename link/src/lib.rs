@@ -17,13 +17,17 @@
 #![deny(unsafe_code)]
 
 mod answer;
+pub mod assd;
 mod bus;
 mod card;
 mod counters;
 mod error;
+mod host;
+pub mod sd;
 
 pub use answer::Answer;
 pub use bus::{Clock, SdBus, SdResponse, SpiBus, SystemClock, Transfer};
 pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind, RecoveryKind, SecureCard, WriteId};
 pub use counters::Counters;
 pub use error::LinkError;
+pub use host::{BusError, BusFault, CardHost, Data, Identity, Step, Taken, WriteToken};
