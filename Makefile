@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ cuts:
 ## make cuts-long    CUTS more (100000000), at random, by what ships
 cuts-long:
 	$(CARGO) run -q --release -p smcard-cuts -- --suite random --random $(or $(CUTS),100000000) --seed $(or $(SEED),1)
+
+## make vm           drivers and daemon on Debian's kernel in virtual machines; builds the rig under target/vm (needs root)
+vm: setup
+	scripts/vm-setup.sh
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures -p smcard-vm
+	target/debug/smcard-vm $(VM)
 
 ## make lint         formatting, clippy and documentation without a warning
 lint:

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Makes ready what `make vm` needs, from nothing, on Debian 12 or 13: QEMU and a guest, both under target/vm. What is there
+# already and still fits is kept. Needs root. With `riscv` the board with a real SPI controller as well.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/vm-common.sh
+. scripts/vm-common.sh
+
+[ "$(id -u)" = 0 ] || vm_fail "needs root: it unpacks a guest with its owners and modes"
+[ "$(dpkg --print-architecture)" = amd64 ] || vm_fail "the rig is for amd64"
+need=()
+for program in mmdebstrap xz zstd; do
+    command -v $program >/dev/null || need+=("${program/#xz/xz-utils}")
+done
+if [ ${#need[@]} -gt 0 ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+fi
+[ -e "$vm_keyring" ] || vm_fail "no $vm_keyring; install debian-archive-keyring"
+mkdir -p "$vm"
+
+parts=(qemu guest)
+[ "${1:-}" = riscv ] && parts+=(riscv)
+declare -A pids
+for part in "${parts[@]}"; do
+    scripts/vm-"$part".sh > "$vm/$part.log" 2>&1 &
+    pids[$part]=$!
+done
+failed=()
+for part in "${parts[@]}"; do
+    wait "${pids[$part]}" || failed+=("$part")
+done
+for part in "${failed[@]}"; do
+    echo "vm-setup: $part failed; the end of $vm/$part.log:" >&2
+    tail -n 20 "$vm/$part.log" >&2
+done
+[ ${#failed[@]} -eq 0 ]
+echo "vm-setup: QEMU $(cat "$vm/qemu/version"), guest kernel $(cat "$vm/guest/version")"

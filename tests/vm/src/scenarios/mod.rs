@@ -1,0 +1,11 @@
+//! What is shown, one file a partner.
+
+mod kernel;
+
+use crate::scenario::Scenario;
+
+/// All scenarios, in the order they run.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    [kernel::ALL].concat()
+}
