@@ -10,7 +10,8 @@ use crate::privilege::{Gate, Passage, Power, PowerFate};
 use crate::recovery::{History, IssueState};
 use crate::response::ResponseTable;
 use crate::settings::Settings;
-use crate::store::{self, CommandStore, Commit};
+use crate::store::{self, CommandStore};
+use crate::write_file::{NumberedWrites, commit_answer, is_write_file};
 use crate::{applet::Runtime, registry};
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::{Durability, FlashError, Medium, Stats};
@@ -58,6 +59,7 @@ impl State {
 struct Session {
     manager: Manager,
     store: CommandStore,
+    writes: NumberedWrites,
 }
 
 impl Session {
@@ -118,6 +120,11 @@ impl Device {
         let Ok(command) = CommandApdu::parse(&buffer) else {
             return Ok(Answer::status(StatusWord::WRONG_LENGTH.0));
         };
+        if session.manager.is_card_manager() && is_write_file(&command) {
+            let Session { manager, store, writes } = session;
+            let answered = writes.serve(manager, store, &command);
+            return answered.map_err(|error| self.broken(&mut state, error.into()));
+        }
         let answered = match session.manager.process(Origin::Interface, &command) {
             Ok(Processed::Answer(answer)) => Ok(answer),
             Ok(Processed::Trigger(trigger)) => {
@@ -163,12 +170,7 @@ impl Device {
     /// Commits a direct write. Room for it was reserved when it was opened, by an authenticated host.
     pub(crate) fn write_commit(&self, id: WriteId) -> Result<Answer, LinkError> {
         let commit = self.with_store(|session| session.store.commit(session.manager.memory.flash_mut(), id))?;
-        Ok(match commit.ok_or(LinkError::Write("not open"))? {
-            Commit::Stored(id) => Answer { data: id.to_be_bytes().to_vec(), sw: StatusWord::SUCCESS.0 },
-            Commit::Damaged(fault) => Answer { data: fault.encode().to_vec(), sw: StatusWord::WRONG_DATA.0 },
-            Commit::Short => Answer::status(StatusWord::WRONG_LENGTH.0),
-            Commit::TableFull => Answer::status(StatusWord::NOT_ENOUGH_MEMORY.0),
-        })
+        Ok(commit_answer(&commit.ok_or(LinkError::Write("not open"))?))
     }
 
     /// Gives a direct write up.
@@ -259,7 +261,8 @@ fn power_on(flash: Flash, runtime: &RuntimeFactory) -> Result<Session, Box<(Flas
     let mut memory = Memory::new(flash);
     match prepare(&mut memory) {
         Ok(settings) => {
-            Ok(Session { manager: Manager::new(memory, settings, runtime()), store: CommandStore::default() })
+            let manager = Manager::new(memory, settings, runtime());
+            Ok(Session { manager, store: CommandStore::default(), writes: NumberedWrites::default() })
         }
         Err(error) => Err(Box::new((memory.into_flash(), error))),
     }

@@ -48,6 +48,7 @@ pub mod scp03;
 mod settings;
 pub mod store;
 mod tlv;
+mod write_file;
 
 pub use device::{PowerOnError, RuntimeFactory};
 pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, SecondInterface};

@@ -270,7 +270,8 @@ impl Manager {
         Ok(())
     }
 
-    fn is_card_manager(&self) -> bool {
+    /// True where the commands of the basic channel are the card manager's own.
+    pub(crate) fn is_card_manager(&self) -> bool {
         matches!(self.context.current, Current::CardManager)
     }
 
