@@ -1,0 +1,3 @@
+//! `smcard-slot`
+#![forbid(unsafe_code)]
+fn main() {}
