@@ -24,6 +24,7 @@ mod counters;
 mod error;
 mod host;
 pub mod sd;
+mod trace;
 
 pub use answer::Answer;
 pub use bus::{Clock, SdBus, SdResponse, SpiBus, SystemClock, Transfer};
@@ -31,3 +32,4 @@ pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind,
 pub use counters::Counters;
 pub use error::LinkError;
 pub use host::{BusError, BusFault, CardHost, Data, Identity, Step, Taken, WriteToken};
+pub use trace::{Mark, Recorder, Trace, TraceSink, argument_in_words};
