@@ -97,6 +97,13 @@ impl Recorder {
     }
 }
 
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        write!(f, "Recorder of {} lines, {} kept, {} lost", self.limit, state.lines.len(), state.first)
+    }
+}
+
 impl State {
     fn push(&mut self, limit: usize, line: Line) {
         if self.lines.len() >= limit {
