@@ -21,6 +21,7 @@ use crate::status::View;
 use crate::tell::{Pace, TellError, Teller};
 use crate::terminal::{KeyRing, Manager};
 use nix::sys::signal::{SigSet, Signal};
+use smcard_link::Recorder;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,6 +105,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     // Before any thread: each takes over which signals are blocked.
     let events = Events::new()?;
     let served: Arc<OnceLock<Weak<Core>>> = Arc::default();
+    let recorder = Arc::new(Recorder::new(config.card.trace_lines));
     let (emulated, looking) = (config.emulated.clone(), Arc::clone(&served));
     let alarm: Alarm = Arc::new(move || {
         if let Some(core) = looking.get().and_then(Weak::upgrade) {
@@ -119,7 +121,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let properties = manager.sender().properties().clone();
     let (cid, power) = (properties.cid, manager.sender().power_switch());
     let view = View { properties, test_keys, has_keys, ..View::default() };
-    let core = Core::new(view, Surroundings { rights, process_of, power });
+    let core = Core::new(view, Surroundings { rights, process_of, power, trace: recorder });
     let teller = config.notify.settings(&hex(&cid))?.map(|settings| Teller::new(settings, Pace::default()));
     let settings = Settings { table: config.table, teller: teller.transpose()?, reopen: Some(Box::new(open)) };
     let _ = served.set(Arc::downgrade(&core));

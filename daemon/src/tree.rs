@@ -6,6 +6,7 @@
 //! ├── control  3
 //! ├── status   4
 //! ├── card/    5      values: from 0x100
+//! ├── trace    7
 //! └── apps/    6      from 2^32, sixteen numbers an application: the folder, then its files
 //! ```
 
@@ -23,6 +24,7 @@ const CONTROL: u64 = 3;
 const STATUS: u64 = 4;
 const CARD: u64 = 5;
 const APPS: u64 = 6;
+const TRACE: u64 = 7;
 const CARD_VALUES: u64 = 0x100;
 const APP_FOLDERS: u64 = 1 << 32;
 const APP_STEP: u64 = 16;
@@ -42,6 +44,8 @@ pub enum Node {
     Control,
     /// `status`
     Status,
+    /// `trace`
+    Trace,
     /// `card/`
     Card,
     /// `apps/`
@@ -58,12 +62,13 @@ pub enum Node {
 
 impl Node {
     /// The fixed entries of the root, by name.
-    pub const TOP: [(&'static str, Node); 5] = [
+    pub const TOP: [(&'static str, Node); 6] = [
         ("apps", Node::Apps),
         ("card", Node::Card),
         ("control", Node::Control),
         ("issue", Node::Issue),
         ("status", Node::Status),
+        ("trace", Node::Trace),
     ];
 
     /// What an inode number stands for; `None` for numbers that are never given.
@@ -76,6 +81,7 @@ impl Node {
             STATUS => Node::Status,
             CARD => Node::Card,
             APPS => Node::Apps,
+            TRACE => Node::Trace,
             BATCHES.. => Node::Batch(ino),
             APP_FOLDERS.. => {
                 let app = u32::try_from((ino - APP_FOLDERS) / APP_STEP).ok()?;
@@ -104,6 +110,7 @@ impl Node {
             Node::Status => STATUS,
             Node::Card => CARD,
             Node::Apps => APPS,
+            Node::Trace => TRACE,
             Node::Value(value) => CARD_VALUES + place(CardValue::ALL.iter().position(|v| *v == value)),
             Node::App(app) => folder(app),
             Node::AppValue(app, field) => folder(app) + 1 + place(AppField::ALL.iter().position(|f| *f == field)),
@@ -175,6 +182,8 @@ impl Rights {
         let (mode, gid) = match node {
             Node::Issue => (self.issue_mode, self.preparer_gid),
             Node::Control => (self.control_mode, self.operator_gid),
+            // What crossed the wire is for who may operate the card.
+            Node::Trace => (self.control_mode & 0o444, self.operator_gid),
             _ if node.is_directory() => (0o555, self.gid),
             _ => (0o444, self.gid),
         };
@@ -219,7 +228,7 @@ mod tests {
         for node in nodes {
             assert_eq!(Node::from_ino(node.ino()), Some(node));
         }
-        for ino in [0, 7, 0xFF, CARD_VALUES + 200, APP_FOLDERS + 15] {
+        for ino in [0, 8, 0xFF, CARD_VALUES + 200, APP_FOLDERS + 15] {
             assert_eq!(Node::from_ino(ino), None, "{ino:#x}");
         }
     }
@@ -238,6 +247,7 @@ mod tests {
         let of = |node| rights.of(node, SystemTime::UNIX_EPOCH);
         assert_eq!((of(Node::Issue).mode, of(Node::Issue).gid), (0o770, 100));
         assert_eq!((of(Node::Control).mode, of(Node::Control).gid), (0o660, 200));
+        assert_eq!((of(Node::Trace).mode, of(Node::Trace).gid), (0o440, 200));
         assert_eq!((of(Node::Status).mode, of(Node::Apps).mode), (0o444, 0o555));
         let batch = rights.of_batch(BATCHES, 5, 1000, 1, SystemTime::UNIX_EPOCH);
         assert_eq!((batch.mode, batch.uid, batch.gid, batch.block), (0o220, 1000, 100, 1 << 20));

@@ -34,6 +34,8 @@ values! {
     CapacityBytes = "capacity_bytes";
     /// Card identification, hexadecimal.
     Cid = "cid";
+    /// How a batch gets into the card: `yes` = in one exchange; `no` = by commands, each an exchange.
+    DirectWrite = "direct_write";
     /// Exchanges with the card since it was opened.
     Exchanges = "exchanges";
     /// Free protected memory, bytes.
@@ -77,6 +79,7 @@ impl CardValue {
             CardValue::BytesSent => view.counters.bytes_sent.to_string(),
             CardValue::CapacityBytes => view.memory.capacity.to_string(),
             CardValue::Cid => hex(&properties.cid),
+            CardValue::DirectWrite => if properties.direct_write { "yes" } else { "no" }.to_owned(),
             CardValue::Exchanges => view.counters.exchanges.to_string(),
             CardValue::FreeBytes => view.memory.free.to_string(),
             CardValue::Issues => view.issues.to_string(),

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Reset,
     /// Open a secure channel between smcardd and the card.
     Authenticate(Authenticate),
+    /// Show what crossed the wire to the card, for a bug report; data and keys are masked.
+    Trace(Trace),
     /// Make a batch of a CAP file.
     Pack(Pack),
     /// Show what a batch holds, command by command.
@@ -126,6 +128,17 @@ pub(crate) struct Authenticate {
     /// Key version number, 1 to 127; without it, as smcardd is configured.
     #[arg(long, value_name = "N", value_parser = key_version)]
     pub(crate) key_version: Option<u8>,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Write it to a new file instead.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Go on with what comes, until Ctrl-C.
+    #[arg(short, long, conflicts_with = "output")]
+    pub(crate) follow: bool,
 }
 
 /// Options of `pack`.

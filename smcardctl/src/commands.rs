@@ -10,4 +10,5 @@ pub(crate) mod pages;
 pub(crate) mod plain;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod trace;
 pub(crate) mod wait;

@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Confirm => commands::plain::confirm(&card, output),
         Command::Reset => commands::plain::reset(&card, output),
         Command::Authenticate(options) => commands::plain::authenticate(&card, output, &options),
+        Command::Trace(options) => commands::trace::run(&card, output, &options),
         Command::Pack(options) => commands::pack::run(output, &options),
         Command::Inspect(options) => commands::inspect::run(output, &options),
         Command::Completions { shell } => commands::pages::completions(shell),

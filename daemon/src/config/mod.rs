@@ -50,7 +50,19 @@
 //! certificate = "/etc/smcard/terminal-7.pem"
 //! key = "/etc/smcard/terminal-7.key"
 //!
+//! [card]
+//! cid = ""                             # only the card with this CID; another is refused
+//! trace_lines = 2000                   # lines kept of what crosses the wire (smcardctl trace)
+//! [card.quirks]                        # overrides what is known of the card: docs/ASSD.md, section 7
+//! clock_hz = 25000000                  # spi:
+//! [[card.known]]                       # cards to be known beside those the program knows
+//! manufacturer = 0x27
+//! product = "ASSDC"
+//! quirks = { function = "1", system = 1 }
+//!
 //! [emulated]
+//! profile = "standard"                 # oddities of a card on a wire: emulated-spi:, emulated-mmc:
+//! area_mib = 64                        # its open memory area, in IMAGE.area
 //! command_delay_ms = 0                 # makes each command of an issue last
 //! cut_at_commands = []                 # the power goes at these commands, counted over all issues since the mount
 //!
@@ -59,10 +71,12 @@
 //! ```
 
 use crate::terminal::Table;
+mod card;
 mod notify;
 mod rights;
 mod terminal;
 
+pub use card::{CardConfig, Known, Options};
 pub use notify::Notify;
 pub use rights::RightsConfig;
 pub use terminal::{Confirm, Terminal};
@@ -129,6 +143,8 @@ pub struct Config {
     pub table: Table,
     /// Who is told how issues end.
     pub notify: Notify,
+    /// Which card, and what is known of it.
+    pub card: CardConfig,
     /// An emulated card.
     pub emulated: Emulated,
     /// Logging.
@@ -173,7 +189,7 @@ pub enum Authenticate {
 }
 
 /// `[emulated]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Emulated {
     /// How long each command of an issue lasts longer than it must, milliseconds.
@@ -181,6 +197,17 @@ pub struct Emulated {
     /// The power goes as the issuer is about to give these commands, counted over all issues since the card was opened,
     /// the first being 1: to see what recovery does.
     pub cut_at_commands: Vec<u64>,
+    /// Oddities of a card on a wire, by name.
+    pub profile: String,
+    /// Size of its open memory area in MiB; the area lies in a file beside the image.
+    pub area_mib: u32,
+}
+
+impl Default for Emulated {
+    fn default() -> Self {
+        let (command_delay_ms, cut_at_commands) = (0, Vec::new());
+        Emulated { command_delay_ms, cut_at_commands, profile: "standard".to_owned(), area_mib: 64 }
+    }
 }
 
 /// `[log]`

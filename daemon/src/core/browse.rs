@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::tree::{Attributes, Node};
 use crate::values::CardValue;
-use smcard_link::NAME_MAX;
+use smcard_link::{NAME_MAX, Recorder};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -149,7 +149,7 @@ impl Core {
                 });
                 reply.ok(Opened { fh, stream: true });
             }
-            Some(node @ (Node::Status | Node::Value(_) | Node::AppValue(..))) if !flags.write => {
+            Some(node @ (Node::Status | Node::Trace | Node::Value(_) | Node::AppValue(..))) if !flags.write => {
                 let wanted = match node {
                     Node::AppValue(..) => Parts::APPS,
                     Node::Value(CardValue::FreeBytes | CardValue::CapacityBytes | CardValue::LargestFreeBytes) => {
@@ -160,7 +160,7 @@ impl Core {
                 };
                 self.fresh(wanted, move |core| {
                     let opened = core.update(|state| {
-                        if node != Node::Status {
+                        if !matches!(node, Node::Status | Node::Trace) {
                             state.present()?;
                         }
                         let content = content(state, node).ok_or(Refusal::NotFound)?;
@@ -266,9 +266,17 @@ impl Core {
     }
 }
 
+/// The lines kept of what crossed the wire, each behind its number.
+fn numbered(trace: &Recorder) -> String {
+    let (next, lines) = trace.since(0);
+    let first = next.saturating_sub(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+    lines.iter().zip(first + 1..).map(|(line, number)| format!("{number:6} {line}\n")).collect()
+}
+
 fn content(state: &State, node: Node) -> Option<Vec<u8>> {
     let text = match node {
         Node::Status => state.view.line(Instant::now()) + "\n",
+        Node::Trace => numbered(&state.trace),
         Node::Value(value) => value.text(&state.view),
         Node::AppValue(app, field) => state.apps.value(app, field)?,
         _ => return None,

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::status::View;
 use crate::tree::Rights;
-use smcard_link::PowerSwitch;
+use smcard_link::{PowerSwitch, Recorder};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,6 +49,8 @@ pub struct Surroundings {
     pub process_of: fn(u32) -> Option<u32>,
     /// The card's power switch.
     pub power: Option<Arc<dyn PowerSwitch>>,
+    /// What crosses the wire to the card.
+    pub trace: Arc<Recorder>,
 }
 
 /// The file system.
@@ -65,9 +67,9 @@ impl Core {
     /// A file system for a card of which `view` is known.
     #[must_use]
     pub fn new(view: View, surroundings: Surroundings) -> Arc<Self> {
-        let Surroundings { rights, process_of, power } = surroundings;
+        let Surroundings { rights, process_of, power, trace } = surroundings;
         Arc::new(Core {
-            state: Mutex::new(State::new(view)),
+            state: Mutex::new(State::new(view, trace)),
             queue: Queue::new(QUEUE_MAX),
             rights,
             process_of,

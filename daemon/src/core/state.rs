@@ -9,7 +9,9 @@ use crate::refusal::Refusal;
 use crate::status::View;
 use crate::tree::BATCHES;
 use smcard_ioctl::OperationKind;
+use smcard_link::Recorder;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// An open batch.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct State {
     pub handles: HashMap<u64, Handle>,
     /// The open control file that is in a dialogue with the card.
     pub dialogue: Option<u64>,
+    /// What crossed the wire.
+    pub trace: Arc<Recorder>,
     /// The card thread has something to do.
     pub busy: bool,
     /// The daemon is about to end: the card is not to be had any more.
@@ -68,7 +72,7 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(view: View) -> Self {
+    pub(super) fn new(view: View, trace: Arc<Recorder>) -> Self {
         State {
             view,
             directory: Directory::new(BATCHES),
@@ -77,6 +81,7 @@ impl State {
             pool: Pool::default(),
             handles: HashMap::new(),
             dialogue: None,
+            trace,
             busy: false,
             ending: false,
             next_handle: 1,

@@ -19,7 +19,7 @@ use smcard_batch::{BatchBuilder, CommandApdu};
 use smcard_card::scp03::{SecurityLevel, StaticKeys, TEST_KEY_VERSION};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
 use smcard_flash::RamMedium;
-use smcard_link::{PrivilegeKind, RecoveryKind, SecureCard};
+use smcard_link::{PrivilegeKind, Recorder, RecoveryKind, SecureCard};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock, Weak};
@@ -118,7 +118,7 @@ impl Rig {
         let mut manager = Manager::new(card, setup.ring, setup.auto);
         manager.sender_mut().set_limits(setup.limits);
         let properties = manager.sender().properties().clone();
-        let surroundings = Surroundings { rights, process_of: Some, power };
+        let surroundings = Surroundings { rights, process_of: Some, power, trace: Arc::new(Recorder::new(64)) };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
         served.set(Arc::downgrade(&core)).unwrap();
         let settings = Settings { table: setup.table, teller: setup.teller, reopen };

@@ -40,7 +40,7 @@ fn names(rig: &Rig, ino: u64) -> Vec<String> {
 #[test]
 fn the_tree_is_that_of_the_design() {
     let rig = Rig::new(Setup::default());
-    assert_eq!(names(&rig, ROOT), [".", "..", "apps", "card", "control", "issue", "status"]);
+    assert_eq!(names(&rig, ROOT), [".", "..", "apps", "card", "control", "issue", "status", "trace"]);
     assert_eq!(names(&rig, ISSUE), [".", ".."]);
     assert_eq!(read(&rig, &["status"]).unwrap(), "ready\n");
     assert_eq!(read(&rig, &["card", "life_cycle"]).unwrap(), "OP_READY\n");

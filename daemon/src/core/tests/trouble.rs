@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use smcard_card::scp03::{SecurityLevel, StaticKeys, TEST_KEY_VERSION};
 use smcard_ioctl::Structure;
 use smcard_ioctl::abi;
-use smcard_link::LinkError;
+use smcard_link::{LinkError, Recorder};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn wrong_keys() -> Setup {
@@ -149,7 +150,10 @@ fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
     });
     let manager = Manager::new(Box::new(card), Some(crate::testing::test_ring()), true);
     let rights = crate::testing::RIGHTS;
-    let core = Core::new(View::default(), Surroundings { rights, process_of: Some, power: None });
+    let core = Core::new(
+        View::default(),
+        Surroundings { rights, process_of: Some, power: None, trace: Arc::new(Recorder::new(1)) },
+    );
     let worker = Worker::new(core.clone(), manager, Settings::default()).unwrap();
     let (tx, rx) = std::sync::mpsc::channel();
     for name in [b"first", b"later"] {
