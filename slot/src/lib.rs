@@ -5,4 +5,11 @@
 //! `/dev/mmcblkN`: memory area, secure commands, hot plug and all.
 #![forbid(unsafe_code)]
 
+mod device;
+mod memory;
+pub mod pci;
 pub mod sdhci;
+pub mod vfio;
+
+pub use device::{Device, Identity, Pace};
+pub use memory::{GuestMemory, Unreachable};

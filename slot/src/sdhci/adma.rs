@@ -3,8 +3,8 @@
 //! A descriptor is 8 bytes, little-endian: attributes (16 bits), length (16 bits, 0 = 65 536), address (32 bits). The
 //! table is the guest's and may be anything; a walk is bounded by [`DRY_MAX`] descriptors that carry no data.
 
-use super::memory::GuestMemory;
 use super::registers::adma;
+use crate::memory::GuestMemory;
 
 /// Descriptors without data (jumps and no-operations) that may follow each other. Drivers use one or two; a table that
 /// jumps to itself ends here.

@@ -1,26 +1,20 @@
 //! The controller's registers and what they set going.
 
 use super::interrupts::Interrupts;
-use super::memory::GuestMemory;
+
 use super::registers::{
     self, AUTO_CMD12_TIMEOUT, CAPABILITIES, CAPABILITY_ADMA2, Lanes, MAXIMUM_CURRENT_3V3, TIMEOUT_CLOCK, VERSION,
     clock, command, host, interrupt, mode, present, word,
 };
 use super::slot::Slot;
 use super::transfer::{Direction, Notes, Outcome, Plan, Transfer};
+use crate::device::{Device, Identity, Pace};
+use crate::memory::GuestMemory;
 use smcard_link::{SdBus, SdResponse};
 use std::time::Duration;
 
-/// When the controller wants to be called again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
-    /// Not before the host touches a register or a card comes or goes.
-    Idle,
-    /// At once: there is more to do.
-    Now,
-    /// After this time.
-    After(Duration),
-}
+/// QEMU's own SD host controller of the same programming interface; drivers go by the class.
+const IDENTITY: Identity = Identity { vendor: 0x1B36, device: 0x0007, class: [0x08, 0x05, 0x01], revision: 0 };
 
 /// An SD host controller with one slot.
 #[derive(Default)]
@@ -71,94 +65,6 @@ impl Controller {
         // Told apart from a card that follows at once: two cards are two events.
         self.notice();
         card
-    }
-
-    /// True while the interrupt line is up.
-    #[must_use]
-    pub fn line(&self) -> bool {
-        self.interrupts.line()
-    }
-
-    /// As power-on: all registers at their first values, the card without power. It stays in the slot.
-    pub fn reset(&mut self) {
-        self.registers = Registers::default();
-        self.interrupts = Interrupts::default();
-        self.transfer = None;
-        self.slot.set_power(false);
-    }
-
-    /// Reads registers. Bytes that no register has are 0.
-    pub fn read(&mut self, offset: u64, bytes: &mut [u8]) {
-        bytes.fill(0);
-        for (word, first, start, count) in registers::words(offset, bytes.len()) {
-            let Some(part) = bytes.get_mut(start..start + count) else { continue };
-            if word == word::BUFFER {
-                part.fill_with(|| self.transfer.as_mut().map_or(0, Transfer::take));
-                continue;
-            }
-            let value = (self.word(word) >> (8 * first)).to_le_bytes();
-            for (byte, value) in part.iter_mut().zip(value) {
-                *byte = value;
-            }
-        }
-    }
-
-    /// Writes registers. Bytes that no register has are lost.
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
-        for (word, first, start, count) in registers::words(offset, bytes.len()) {
-            let Some(part) = bytes.get(start..start + count) else { continue };
-            if word == word::BUFFER {
-                for byte in part {
-                    if let Some(transfer) = &mut self.transfer {
-                        transfer.give(*byte);
-                    }
-                }
-                continue;
-            }
-            let mut lanes = Lanes { value: 0, mask: 0 };
-            for (place, byte) in (first..4).zip(part) {
-                lanes.value |= u32::from(*byte) << (8 * place);
-                lanes.mask |= 0xFF << (8 * place);
-            }
-            self.set_word(word, lanes);
-        }
-    }
-
-    /// Goes on with what is under way. `now` is a clock that never goes back.
-    pub fn step(&mut self, now: Duration, memory: &dyn GuestMemory) -> Pace {
-        self.dma = memory.is_reachable();
-        self.notice();
-        let Some(transfer) = &mut self.transfer else { return Pace::Idle };
-        let mut notes = Notes::default();
-        let outcome = transfer.step(now, self.slot.bus(), memory, &mut notes);
-        if let (Some(left), Some(_)) = (transfer.left(), transfer.direction()) {
-            self.registers.block_count = u16::try_from(left).unwrap_or(u16::MAX);
-        }
-        if let Some(position) = transfer.position() {
-            self.registers.set_adma_address(position);
-        }
-        match notes.auto_stop {
-            Some(Some(SdResponse::Short(response))) => self.registers.response[3] = response,
-            Some(None) => self.registers.auto_cmd12 |= AUTO_CMD12_TIMEOUT,
-            _ => {}
-        }
-        self.interrupts.raise(notes.events);
-        match outcome {
-            Outcome::More => Pace::Now,
-            Outcome::After(pause) => Pace::After(pause),
-            Outcome::Host => Pace::Idle,
-            Outcome::Over(events) => {
-                self.transfer = None;
-                self.interrupts.raise(events);
-                Pace::Idle
-            }
-            Outcome::Adma(fault) => {
-                self.transfer = None;
-                self.registers.adma_error = fault.0;
-                self.interrupts.raise(interrupt::ADMA);
-                Pace::Idle
-            }
-        }
     }
 
     fn notice(&mut self) {
@@ -352,6 +258,98 @@ impl Controller {
         registers.adma_error = 0;
         let plan = Plan { direction, block, count, table, auto_stop, limit: registers.limit() };
         self.transfer = Some(Transfer::new(&plan));
+    }
+}
+
+impl Device for Controller {
+    fn identity(&self) -> Identity {
+        IDENTITY
+    }
+
+    fn region_size(&self) -> u64 {
+        registers::SIZE
+    }
+
+    fn line(&self) -> bool {
+        self.interrupts.line()
+    }
+
+    fn reset(&mut self) {
+        self.registers = Registers::default();
+        self.interrupts = Interrupts::default();
+        self.transfer = None;
+        self.slot.set_power(false);
+    }
+
+    fn read(&mut self, offset: u64, bytes: &mut [u8]) {
+        bytes.fill(0);
+        for (word, first, start, count) in registers::words(offset, bytes.len()) {
+            let Some(part) = bytes.get_mut(start..start + count) else { continue };
+            if word == word::BUFFER {
+                part.fill_with(|| self.transfer.as_mut().map_or(0, Transfer::take));
+                continue;
+            }
+            let value = (self.word(word) >> (8 * first)).to_le_bytes();
+            for (byte, value) in part.iter_mut().zip(value) {
+                *byte = value;
+            }
+        }
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        for (word, first, start, count) in registers::words(offset, bytes.len()) {
+            let Some(part) = bytes.get(start..start + count) else { continue };
+            if word == word::BUFFER {
+                for byte in part {
+                    if let Some(transfer) = &mut self.transfer {
+                        transfer.give(*byte);
+                    }
+                }
+                continue;
+            }
+            let mut lanes = Lanes { value: 0, mask: 0 };
+            for (place, byte) in (first..4).zip(part) {
+                lanes.value |= u32::from(*byte) << (8 * place);
+                lanes.mask |= 0xFF << (8 * place);
+            }
+            self.set_word(word, lanes);
+        }
+    }
+
+    fn step(&mut self, now: Duration, memory: &dyn GuestMemory) -> Pace {
+        self.dma = memory.is_reachable();
+        self.notice();
+        let Some(transfer) = &mut self.transfer else { return Pace::Idle };
+        let mut notes = Notes::default();
+        let outcome = transfer.step(now, self.slot.bus(), memory, &mut notes);
+        if let (Some(left), Some(_)) = (transfer.left(), transfer.direction()) {
+            self.registers.block_count = u16::try_from(left).unwrap_or(u16::MAX);
+        }
+        if let Some(position) = transfer.position() {
+            self.registers.set_adma_address(position);
+        }
+        match notes.auto_stop {
+            Some(Some(SdResponse::Short(response))) => self.registers.response[3] = response,
+            Some(None) => self.registers.auto_cmd12 |= AUTO_CMD12_TIMEOUT,
+            _ => {}
+        }
+        self.interrupts.raise(notes.events);
+        match outcome {
+            Outcome::More => Pace::Now,
+            Outcome::After(pause) => Pace::After(pause),
+            Outcome::Host => Pace::Idle,
+            Outcome::Over(events) => {
+                self.transfer = None;
+                self.interrupts.raise(events);
+                Pace::Idle
+            }
+            Outcome::Adma(fault) => {
+                self.transfer = None;
+                self.registers.adma_error = fault.0;
+                self.interrupts.raise(interrupt::ADMA);
+                Pace::Idle
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Registers are seen as aligned 32-bit words, little-endian; [`Lanes`] says which bytes of a word an access touches.
 
 /// Size of the register file in bytes.
-pub const SIZE: u64 = 0x100;
+pub(crate) const SIZE: u64 = 0x100;
 
 /// Word offsets.
 pub(crate) mod word {

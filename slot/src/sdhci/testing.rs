@@ -1,8 +1,9 @@
 //! Doubles: a guest's memory in a vector, a small memory card with knobs, and a host that does what drivers do.
 
-use super::controller::{Controller, Pace};
-use super::memory::{GuestMemory, Unreachable};
+use super::controller::Controller;
 use super::registers::{command, interrupt, mode};
+use crate::device::{Device, Pace};
+use crate::memory::{GuestMemory, Unreachable};
 use smcard_link::{SdBus, SdResponse, Transfer};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

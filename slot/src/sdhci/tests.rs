@@ -2,7 +2,9 @@
 
 use super::registers::{TIMEOUT_CLOCK, interrupt, mode, present};
 use super::testing::{CSD, Card, DATA, Failed, Host, TABLE, Way};
-use super::*;
+use super::{Controller, testing};
+use crate::device::{Device, Pace};
+use crate::memory::GuestMemory;
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 //! when to ask again, where the host has to read or write the buffer port it says nothing until that has happened.
 
 use super::adma::{AdmaFault, Copy, Walk};
-use super::memory::GuestMemory;
 use super::registers::interrupt;
+use crate::memory::GuestMemory;
 use smcard_link::{SdBus, SdResponse, Transfer as Block};
 use std::time::Duration;
 
