@@ -180,7 +180,7 @@ impl Mounted {
     /// What is mounted.
     #[must_use]
     pub fn source(&self) -> String {
-        format!("emulated:{}", self.image().display())
+        crate::setup::source(&self.image())
     }
 
     /// A file of the mount.

@@ -8,6 +8,18 @@ use std::path::Path;
 use crate::mounted::Mounted;
 use crate::run::run;
 
+/// The source that stands for a card in this image: `SMCARD_TEST_SOURCE` names the cable (`emulated`, `emulated-spi`,
+/// `emulated-mmc`), so that the same tests run over each.
+///
+/// # Panics
+/// If it names another.
+#[must_use]
+pub fn source(image: &Path) -> String {
+    let cable = std::env::var("SMCARD_TEST_SOURCE").unwrap_or_else(|_| "emulated".to_owned());
+    assert!(matches!(cable.as_str(), "emulated" | "emulated-spi" | "emulated-mmc"), "SMCARD_TEST_SOURCE={cable}");
+    format!("{cable}:{}", image.display())
+}
+
 /// The keys the daemon is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
