@@ -8,6 +8,7 @@ use super::registers::{
 };
 use super::slot::Slot;
 use super::transfer::{Direction, Notes, Outcome, Plan, Transfer};
+use crate::bay::Receptacle;
 use crate::device::{Device, Identity, Pace};
 use crate::memory::GuestMemory;
 use smcard_link::{SdBus, SdResponse};
@@ -350,6 +351,18 @@ impl Device for Controller {
                 Pace::Idle
             }
         }
+    }
+}
+
+impl Receptacle for Controller {
+    type Card = Box<dyn SdBus>;
+
+    fn insert(&mut self, card: Self::Card) {
+        drop(Controller::insert(self, card));
+    }
+
+    fn eject(&mut self) -> bool {
+        Controller::eject(self).is_some()
     }
 }
 
