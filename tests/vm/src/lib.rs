@@ -15,6 +15,9 @@
 //! * A scenario begins with a guest that has booted, with no card in any slot, and cannot change what the next one finds.
 
 pub mod agent;
+pub mod board;
+pub mod cpio;
+pub mod cuse;
 mod lab;
 pub mod line;
 pub mod machine;

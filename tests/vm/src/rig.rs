@@ -53,6 +53,24 @@ impl Rig {
         self.vm.join("guest").join(file)
     }
 
+    /// A file of the board with a real SPI controller: `vmlinux`, `initrd`.
+    #[must_use]
+    pub fn board(&self, file: &str) -> PathBuf {
+        self.vm.join("riscv").join(file)
+    }
+
+    /// A program of this workspace, built for that board by `scripts/vm-cross.sh`.
+    ///
+    /// # Errors
+    /// If it is not built.
+    pub fn cross_program(&self, name: &str) -> Result<PathBuf> {
+        let path = self.vm.join("cross/target/riscv64gc-unknown-linux-gnu/debug").join(name);
+        if !path.is_file() {
+            bail!("{} is not built; run: make vm", path.display());
+        }
+        Ok(path)
+    }
+
     /// Folder of the saved state of a guest that has come up.
     #[must_use]
     pub fn snapshot(&self) -> PathBuf {

@@ -1,0 +1,89 @@
+//! A board with a real SPI controller: QEMU's `sifive_u` (riscv64) with QEMU's own SD card in its slot, under Debian's
+//! kernel with its drivers `spi-sifive`, `mmc_spi` and `spidev`. It runs one script and resets.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::agent::Output;
+use crate::cpio::Archive;
+use crate::lab::Lab;
+use crate::process::Program;
+
+/// Name that the slot has among the SPI devices.
+pub const SLOT: &str = "spi1.0";
+
+/// What a script can begin with to have the slot as `/dev/spidev1.0` instead of as a disk.
+pub const AS_SPIDEV: &str = "\
+    until [ -e /sys/bus/spi/drivers/mmc_spi/spi1.0 ]; do usleep 50000; done
+    echo spi1.0 > /sys/bus/spi/drivers/mmc_spi/unbind
+    echo spidev > /sys/bus/spi/devices/spi1.0/driver_override
+    echo spi1.0 > /sys/bus/spi/drivers/spidev/bind
+";
+
+/// Says where the script's own output begins and how it ended, among the kernel's messages.
+const END: &str = "TEST ENDED ";
+
+/// Boots the board with `card` in its slot, and runs `script` beside `programs` (name and file of each, found at `/name`).
+///
+/// # Errors
+/// If it is not done within `limit`.
+pub fn run(lab: &Lab, card: &Path, programs: &[(&str, &Path)], script: &str, limit: Duration) -> Result<Output> {
+    let rig = lab.rig();
+    let kernel = rig.board("vmlinux");
+    ensure!(kernel.is_file(), "{} is missing; run: scripts/vm-setup.sh riscv", kernel.display());
+    let mut archive = Archive::default();
+    // The kernel's messages would tear the lines of the script's output on the one serial line.
+    archive.file("test", format!("echo 1 > /proc/sys/kernel/printk\n{script}").as_bytes())?;
+    for (name, path) in programs {
+        archive.file(name, &fs::read(path).with_context(|| format!("reading {}", path.display()))?)?;
+    }
+    let mut first = fs::read(rig.board("initrd")).context("reading the board's first file system")?;
+    first.extend(archive.finish()?);
+    let initrd = lab.path("initrd");
+    fs::write(&initrd, first).context("writing the board's first file system")?;
+
+    let serial = lab.path("serial.log");
+    let mut line: Vec<OsString> = Vec::new();
+    let words = |line: &mut Vec<OsString>, words: &str| line.extend(words.split_ascii_whitespace().map(OsString::from));
+    words(&mut line, "qemu-system-riscv64 -M sifive_u -smp 2 -m 512 -display none -no-reboot -bios default -L");
+    line.push(rig.firmware()[0].clone().into());
+    for (option, before, path) in [("-kernel", "", &kernel), ("-initrd", "", &initrd), ("-serial", "file:", &serial)] {
+        let mut value = OsString::from(before);
+        value.push(path);
+        line.extend([option.into(), value]);
+    }
+    line.extend(["-append".into(), "console=ttySIF0".into(), "-drive".into()]);
+    let mut drive = OsString::from("if=sd,format=raw,file=");
+    drive.push(card);
+    line.push(drive);
+    let mut qemu = Program::start(&rig.starter(), line, &lab.path("qemu.log"))?;
+    // The board resets in the end, and QEMU then ends.
+    qemu.wait(limit)?;
+    let bytes = fs::read(&serial).context("reading the board's serial line")?;
+    let text = String::from_utf8_lossy(&bytes).replace('\r', "");
+    told(&text)
+}
+
+/// What the script printed and how it ended.
+fn told(serial: &str) -> Result<Output> {
+    let Some((text, rest)) = serial.split_once(END) else { bail!("the board's script did not end") };
+    let status = rest.lines().next().unwrap_or_default().trim();
+    let status = status.parse().with_context(|| format!("the board's script ended with {status:?}"))?;
+    Ok(Output { status, text: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_script_is_found_among_messages() {
+        let output = told("[    1.4] Run /init\nhello\nTEST ENDED 3\n[    2.7] reboot: Restarting\n").unwrap();
+        assert_eq!(output, Output { status: 3, text: "[    1.4] Run /init\nhello\n".into() });
+        assert!(told("[    1.4] Run /init\n").is_err());
+    }
+}
