@@ -61,7 +61,7 @@ impl Card {
 
     fn csd(&self) -> [u8; 16] {
         let size = u32::try_from(self.blocks / 1024 - 1).unwrap_or(0x3F_FFFF).min(0x3F_FFFF).to_be_bytes();
-        [0x40, 0x0E, 0, 0x32, 0x5B, 0x59, 0, size[1], size[2], size[3], 0x7F, 0x80, 0x0A, 0x40, 0, 1]
+        [0x40, 0x0E, 0, 0x32, 0x59, 0x59, 0, size[1], size[2], size[3], 0x7F, 0x80, 0x0A, 0x40, 0, 1]
     }
 
     fn status(&self, extra: u32) -> Option<SdResponse> {

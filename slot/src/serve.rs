@@ -180,3 +180,6 @@ impl<R: Receptacle> Server<R> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,6 @@ mod transfer;
 pub use controller::Controller;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use super::dma::{Maps, Piece};
 use super::interrupt::{FLAGS, Line};
 use super::message::{DATA_MAX, DESCRIPTORS_MAX, Fields, command};
 use crate::device::Device;
+use crate::memory::GuestMemory;
 use crate::pci::{self, Config};
 use rustix::io::Errno;
 use std::fs::File;
@@ -34,6 +35,8 @@ pub struct Session {
     line: Line,
     config: Config,
     greeted: bool,
+    /// The user has been told of memory that is not shared.
+    warned: bool,
 }
 
 impl Session {
@@ -41,7 +44,7 @@ impl Session {
     #[must_use]
     pub fn new(device: &dyn Device) -> Self {
         let config = Config::new(device.identity(), device.region_size());
-        Session { maps: Maps::default(), line: Line::default(), config, greeted: false }
+        Session { maps: Maps::default(), line: Line::default(), config, greeted: false, warned: false }
     }
 
     /// The guest's memory.
@@ -136,7 +139,10 @@ impl Session {
                 let mut data = vec![0; access.count];
                 match access.region {
                     REGION_CONFIG => self.config.read(access.offset, &mut data),
-                    _ => device.read(access.offset, &mut data),
+                    _ => {
+                        self.look_at_memory();
+                        device.read(access.offset, &mut data);
+                    }
                 }
                 Ok(access.reply(&data))
             }
@@ -155,6 +161,16 @@ impl Session {
                 Ok(Vec::new())
             }
             _ => Err(Errno::NOSYS),
+        }
+    }
+
+    /// By the guest's first look at the device the monitor has told of all memory there is.
+    fn look_at_memory(&mut self) {
+        if !std::mem::replace(&mut self.warned, true) && !self.maps.is_reachable() {
+            log::warn!(
+                "the machine does not share its memory: there is no DMA, and data is some hundred times slower; give QEMU \
+                 -object memory-backend-memfd,id=ram,size=SIZE,share=on and -machine memory-backend=ram"
+            );
         }
     }
 
@@ -241,4 +257,36 @@ fn interrupts(fields: &mut Fields<'_>) -> Option<(u32, u32, u32)> {
     let (_, flags, index) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let (_, count) = (fields.u32()?, fields.u32()?);
     Some((flags, index, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdhci::Controller;
+    use crate::vfio::message::Header;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_message_can_break_a_session(
+            messages in prop::collection::vec((0_u16..16, any::<u32>(), prop::collection::vec(any::<u8>(), 0..64)), 1..64),
+            small in any::<bool>(),
+        ) {
+            let mut device = Controller::new();
+            let mut session = Session::new(&device);
+            session.greeted = true;
+            for (command, flags, mut body) in messages {
+                if small {
+                    // Fields that are nearly right: small numbers in little-endian words.
+                    body.iter_mut().enumerate().filter(|(n, _)| n % 4 != 0).for_each(|(_, byte)| *byte = 0);
+                }
+                let header = Header { id: 1, command, size: 0, flags, error: 0 };
+                let asked = header.is_request() && !header.wants_no_reply();
+                let answer = session.handle(Message { header, body, descriptors: Vec::new() }, &mut device);
+                prop_assert_eq!(answer.is_some(), asked);
+                device.step(std::time::Duration::ZERO, session.memory());
+                session.update(&device);
+            }
+        }
+    }
 }
