@@ -16,6 +16,7 @@
 
 pub mod agent;
 pub mod board;
+pub mod card;
 pub mod cpio;
 pub mod cuse;
 mod lab;
@@ -26,6 +27,7 @@ pub mod qmp;
 pub mod rig;
 pub mod scenario;
 pub mod scenarios;
+pub mod slot;
 pub mod snapshot;
 
 pub use lab::Lab;

@@ -1,5 +1,7 @@
 //! What is shown, one file a partner.
 
+mod daemon;
+mod issue;
 mod kernel;
 
 use crate::scenario::Scenario;
@@ -7,5 +9,5 @@ use crate::scenario::Scenario;
 /// All scenarios, in the order they run.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [kernel::ALL].concat()
+    [kernel::ALL, daemon::ALL].concat()
 }
