@@ -2,6 +2,7 @@
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de::Error as _};
+use smcard_link::quirks::{CardMatch, QuirkOverrides, QuirkRow, QuirkTable};
 use smcard_link::sd::Cid;
 use std::fmt;
 
@@ -82,6 +83,48 @@ fn unexpected(value: &toml::Value) -> de::Unexpected<'_> {
     }
 }
 
+impl CardConfig {
+    /// What is known of cards, with what the configuration adds.
+    ///
+    /// # Errors
+    /// In words: an option that does not exist, a value it cannot have, a name of another length than in a CID.
+    pub fn table(&self) -> Result<QuirkTable, String> {
+        let mut table = QuirkTable::default();
+        // The first row of the file shall be the first of the table.
+        for (number, known) in self.known.iter().enumerate().rev() {
+            let row = known.row().map_err(|why| format!("[[card.known]] number {}: {why}", number + 1))?;
+            table.add(row);
+        }
+        table.override_all(self.quirks.overrides().map_err(|why| format!("[card.quirks] {why}"))?);
+        Ok(table)
+    }
+}
+
+impl Known {
+    fn row(&self) -> Result<QuirkRow, String> {
+        let cards = CardMatch {
+            manufacturer: self.manufacturer,
+            oem: self.oem.as_deref().map(|oem| characters("oem", oem)).transpose()?,
+            product: self.product.as_deref().map(|product| characters("product", product)).transpose()?,
+        };
+        Ok(QuirkRow { cards, quirks: self.quirks.overrides()? })
+    }
+}
+
+fn characters<const N: usize>(field: &str, text: &str) -> Result<[u8; N], String> {
+    text.as_bytes().try_into().map_err(|_| format!("{field} is {N} characters, as in the CID, not {text:?}"))
+}
+
+impl Options {
+    fn overrides(&self) -> Result<QuirkOverrides, String> {
+        let mut overrides = QuirkOverrides::NONE;
+        for (name, value) in &self.0 {
+            overrides.set(name, value).map_err(|error| error.to_string())?;
+        }
+        Ok(overrides)
+    }
+}
+
 /// Most lines of a trace.
 const TRACE_LINES_MAX: usize = 100_000;
 
@@ -125,6 +168,24 @@ mod tests {
         assert_eq!(options, [pair("checked", "yes"), pair("function", "1"), pair("write_token", "FC")]);
         assert_eq!((card.known[0].manufacturer, card.known[0].oem.as_deref()), (Some(3), None));
         assert_eq!(card.known[0].quirks.0, [pair("blocks_max", "4")]);
+    }
+
+    #[test]
+    fn options_go_into_the_table_and_the_first_row_wins() {
+        let text = "[quirks]\nretries = 9\n[[known]]\nmanufacturer = 3\nquirks = { blocks_max = 4 }\n\
+            [[known]]\noem = \"SD\"\nquirks = { blocks_max = 5 }\n";
+        let card: CardConfig = toml::from_str(text).unwrap();
+        let cid = Cid([3, b'S', b'D', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let quirks = card.table().unwrap().find(&cid);
+        assert_eq!((quirks.blocks_max, quirks.retries), (4, 9));
+        for (text, named) in [
+            ("[quirks]\nblocks_max = 1000", "[card.quirks] blocks_max"),
+            ("[quirks]\nblock_max = 1", "blocks_max"),
+            ("[[known]]\nproduct = \"SU04\"\nquirks = {}", "[[card.known]] number 1: product is 5 characters"),
+        ] {
+            let error = toml::from_str::<CardConfig>(text).unwrap().table().unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
     }
 
     #[test]
