@@ -30,6 +30,7 @@ pub mod pci;
 pub mod sdhci;
 pub mod serve;
 pub mod socket;
+pub mod ssp;
 pub mod vfio;
 
 pub use device::{Device, Identity, Pace};
