@@ -25,6 +25,7 @@ mod error;
 mod host;
 pub mod quirks;
 pub mod sd;
+mod spi;
 mod trace;
 
 pub use answer::Answer;
@@ -33,4 +34,5 @@ pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind,
 pub use counters::Counters;
 pub use error::LinkError;
 pub use host::{BusError, BusFault, CardHost, Data, Identity, Step, Taken, WriteToken};
+pub use spi::{SpiCrc, SpiHost, SpiMeter, SpiOptions, Spidev};
 pub use trace::{Mark, Recorder, Trace, TraceSink, argument_in_words};

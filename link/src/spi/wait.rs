@@ -1,0 +1,89 @@
+//! Waiting for a card, by the clock.
+
+use super::SpiHost;
+use super::trouble::Trouble;
+use crate::BusFault;
+use std::time::Duration;
+
+/// Until data begin where the caller has no opinion (PLSS section 4.6.2.1).
+pub(super) const READ_LIMIT: Duration = Duration::from_millis(100);
+/// Busy after a block where the caller has no opinion: 500 ms by PLSS section 4.6.2.2; cards that took 900 are known.
+pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(1);
+/// Busy after a command where the caller has no opinion.
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(1);
+/// Shortest and longest gap between two polls of a card that makes its host wait.
+const GAP: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
+
+/// A wait: small looks in growing number at once, then few bytes each with growing gaps, so that a long wait costs few
+/// clocks and adds little to itself.
+pub(super) struct Wait {
+    since: Duration,
+    limit: Duration,
+    rounds: u32,
+    over: bool,
+}
+
+impl SpiHost {
+    /// Begins to wait for `limit`, or for `default` where that is zero.
+    pub(super) fn wait(&self, limit: Duration, default: Duration) -> Wait {
+        let limit = if limit.is_zero() { default } else { limit };
+        Wait { since: self.wire.now(), limit, rounds: 0, over: false }
+    }
+
+    /// Clocks a few bytes more. `Ok(false)`: the time is over, and the card has been looked at since.
+    pub(super) fn wait_more(&mut self, wait: &mut Wait) -> Result<bool, Trouble> {
+        if wait.over {
+            return Ok(false);
+        }
+        let bytes = match wait.rounds {
+            rounds @ 0..4 => 4 << rounds,
+            _ => {
+                let waited = self.wire.now().saturating_sub(wait.since);
+                self.wire.sleep((waited / 8).clamp(GAP.0, GAP.1));
+                8
+            }
+        };
+        wait.rounds = wait.rounds.saturating_add(1);
+        wait.over = self.wire.now().saturating_sub(wait.since) >= wait.limit;
+        self.wire.clock(bytes)?;
+        Ok(true)
+    }
+
+    /// Waits until the card is no longer busy: a whole byte FF.
+    pub(super) fn wait_ready(&mut self, limit: Duration, default: Duration) -> Result<(), Trouble> {
+        if self.wire.seek_ones() {
+            return Ok(());
+        }
+        let mut wait = self.wait(limit, default);
+        while self.wait_more(&mut wait)? {
+            if self.wire.seek_ones() {
+                self.trace.busy(self.wire.now().saturating_sub(wait.since));
+                return Ok(());
+            }
+        }
+        self.unsure = true;
+        Err(Trouble::unknown(BusFault::BusyTimeout(wait.limit), ""))
+    }
+
+    /// Makes sure that the card is ready for a command. Costs nothing where that is known.
+    pub(super) fn ready(&mut self) -> Result<(), Trouble> {
+        if self.unsure {
+            self.wire.select(true)?;
+            self.wire.send(&[], 1)?;
+            self.wait_ready(Duration::ZERO, BUSY_LIMIT).map_err(|trouble| Trouble {
+                taken: crate::Taken::No,
+                seen: "the card was busy before the command".into(),
+                ..trouble
+            })?;
+            self.unsure = false;
+        }
+        Ok(())
+    }
+}
+
+impl Wait {
+    /// How long it was allowed to take.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+}
