@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/vm-common.sh
 
 tree=$vm/cross/tree
-[ -x "$tree/usr/bin/cargo" ] || vm_fail "no cross compiler; run: scripts/vm-setup.sh riscv"
+[ -x "$tree/usr/bin/cargo" ] || vm_fail "no cross compiler; run: scripts/vm-setup.sh"
 home=${CARGO_HOME:-$HOME/.cargo}
 mkdir -p "$tree/cargo" "$tree/work" "$tree/out" "$vm/cross/target"
 export tree home vm source=$PWD

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes ready what `make vm` needs, from nothing, on Debian 12 or 13: QEMU and a guest, both under target/vm. What is there
-# already and still fits is kept. Needs root. With `riscv` the board with a real SPI controller as well.
+# Makes ready what `make vm` needs, from nothing, on Debian 12 or 13: everything under target/vm. What is there
+# already and still fits is kept: QEMU, the guest, and the board with a real SPI controller. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/vm-common.sh
@@ -19,8 +19,7 @@ fi
 [ -e "$vm_keyring" ] || vm_fail "no $vm_keyring; install debian-archive-keyring"
 mkdir -p "$vm"
 
-parts=(qemu guest)
-[ "${1:-}" = riscv ] && parts+=(riscv)
+parts=(qemu guest riscv)
 declare -A pids
 for part in "${parts[@]}"; do
     scripts/vm-"$part".sh > "$vm/$part.log" 2>&1 &
@@ -35,4 +34,4 @@ for part in "${failed[@]}"; do
     tail -n 20 "$vm/$part.log" >&2
 done
 [ ${#failed[@]} -eq 0 ]
-echo "vm-setup: QEMU $(cat "$vm/qemu/version"), guest kernel $(cat "$vm/guest/version")"
+echo "vm-setup: QEMU $(cat "$vm/qemu/version"), kernels $(cat "$vm/guest/version") and $(cat "$vm/riscv/version")"

@@ -34,7 +34,7 @@ const END: &str = "TEST ENDED ";
 pub fn run(lab: &Lab, card: &Path, programs: &[(&str, &Path)], script: &str, limit: Duration) -> Result<Output> {
     let rig = lab.rig();
     let kernel = rig.board("vmlinux");
-    ensure!(kernel.is_file(), "{} is missing; run: scripts/vm-setup.sh riscv", kernel.display());
+    ensure!(kernel.is_file(), "{} is missing; run: scripts/vm-setup.sh", kernel.display());
     let mut archive = Archive::default();
     // The kernel's messages would tear the lines of the script's output on the one serial line.
     archive.file("test", format!("echo 1 > /proc/sys/kernel/printk\n{script}").as_bytes())?;
