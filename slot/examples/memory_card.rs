@@ -205,7 +205,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     bay.insert(&image)?;
     let mut control = socket.clone().into_os_string();
     control.push(".ctl");
-    println!("QEMU: {}", options::qemu(&socket));
+    println!("QEMU: {}", options::qemu(&socket, false));
     let (listener, control) = (Listener::bind(&socket)?, Listener::bind(Path::new(&control))?);
     Server::new(bay, listener, control).run(&signals, false)?;
     Ok(())

@@ -31,6 +31,18 @@ pub struct Arguments {
     /// End when the virtual machine ends
     #[arg(long)]
     pub once: bool,
+    /// Be an SPI port with the card on it instead of an SD slot; slow, see docs/SLOT.md
+    #[arg(long)]
+    pub spi: bool,
+    /// Which oddities the card has
+    #[arg(long, value_name = "WORD", default_value = "standard")]
+    pub profile: String,
+    /// Size of the card's open memory area in MiB; it is kept beside the image, in IMAGE.area
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=32 << 10))]
+    pub area_mib: u32,
+    /// Time that each command of an issue takes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub command_delay_ms: u64,
 }
 
 /// What smcard-slot does beside serving.
@@ -41,6 +53,11 @@ pub enum Task {
         /// What to ask
         #[command(subcommand)]
         request: Ask,
+    },
+    /// Write the ACPI table that tells a guest of the card on an SPI port
+    AcpiTable {
+        /// Where to write it
+        file: PathBuf,
     },
 }
 
@@ -85,13 +102,14 @@ pub fn image(source: &OsString) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What QEMU has to be told for a slot at this socket.
+/// What QEMU has to be told for a slot at this socket, as words for a shell.
 #[must_use]
-pub fn qemu(socket: &Path) -> String {
+pub fn qemu(socket: &Path, spi: bool) -> String {
     let path = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
     // Quotes for JSON; then for a shell, which ends a quoted word at the only character it does not take.
     let path = path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "'\\''");
-    format!(r#"-device '{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{path}"}}}}'"#)
+    let place = if spi { r#""bus":"pcie.0","addr":"0x10","# } else { "" };
+    format!(r#"-device '{{"driver":"vfio-user-pci",{place}"socket":{{"type":"unix","path":"{path}"}}}}'"#)
 }
 
 #[cfg(test)]
@@ -133,8 +151,10 @@ mod tests {
     #[test]
     fn the_line_for_qemu_survives_a_shell() {
         assert_eq!(
-            qemu(Path::new("/run/a'b.sock")),
+            qemu(Path::new("/run/a'b.sock"), false),
             r#"-device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/a'\''b.sock"}}'"#
         );
+        // Where the ACPI table looks for it.
+        assert!(qemu(Path::new("/s"), true).contains(r#","bus":"pcie.0","addr":"0x10","#));
     }
 }

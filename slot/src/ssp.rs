@@ -35,6 +35,10 @@ const OVERRUN: u32 = 1 << 7;
 const TRANSMIT_LEVEL_SHIFT: u32 = 8;
 const RECEIVE_LEVEL_SHIFT: u32 = 13;
 
+/// ACPI table for a guest that has the port at slot 0x10 of its first PCI bus: one SPI device that `spidev` takes. Its
+/// source is `acpi/spidev.asl`.
+pub const ACPI_TABLE: &[u8] = include_bytes!("../acpi/spidev.aml");
+
 /// The port, and the card on its bus.
 pub struct Port {
     card: Option<Box<dyn SpiBus>>,
