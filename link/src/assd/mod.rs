@@ -3,10 +3,12 @@
 //! What is known of ASSD outside the SD Association, what is not, and what was decided here is in `docs/ASSD.md`. Fields
 //! are big-endian.
 
+mod card;
 mod direct;
 mod psi;
 mod token;
 
+pub use card::{AssdCard, AssdOptions, OpenError};
 pub use direct::{DirectRead, DirectWrite, OPEN_HEAD, WriteState};
 pub use psi::{PSI_LENGTH, Properties, Register, SecureState, Status, Version, error};
 pub use token::{
