@@ -2,7 +2,7 @@
 
 use super::SpiHost;
 use super::trouble::Trouble;
-use super::wait::{BUSY_LIMIT, READ_LIMIT, Wait};
+use super::wait::{BUSY_LIMIT, Wait};
 use crate::BusFault;
 use crate::sd::{Command, ErrorToken, crc16, index};
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl SpiHost {
         for to in into.chunks_mut(block) {
             // What is missing of this block is clocked together with all that follows, as far as the buffer goes.
             let ahead = left / block * (block + AROUND);
-            self.start_token(self.wait(limit, READ_LIMIT))?;
+            self.start_token(self.wait_data(limit))?;
             self.wire.ensure((block + 2) * 8, (ahead - 1).saturating_sub(self.wire.available() / 8))?;
             self.wire.take(to);
             let mut checksum = [0; 2];

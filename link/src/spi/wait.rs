@@ -6,7 +6,7 @@ use crate::BusFault;
 use std::time::Duration;
 
 /// Until data begin where the caller has no opinion (PLSS section 4.6.2.1).
-pub(super) const READ_LIMIT: Duration = Duration::from_millis(100);
+const READ_LIMIT: Duration = Duration::from_millis(100);
 /// Busy after a block where the caller has no opinion: 500 ms by PLSS section 4.6.2.2; cards that took 900 are known.
 pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(1);
 /// Busy after a command where the caller has no opinion.
@@ -14,20 +14,30 @@ pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(1);
 /// Shortest and longest gap between two polls of a card that makes its host wait.
 const GAP: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
 
+/// Bytes of a look at a busy card, which works whether it is clocked or not.
+const LOOK_BUSY: usize = 8;
+/// Bytes of a look for data: a part of the time until they begin may be counted in clocks (NSAC of the CSD).
+const LOOK_DATA: usize = 64;
+
 /// A wait: small looks in growing number at once, then few bytes each with growing gaps, so that a long wait costs few
 /// clocks and adds little to itself.
 pub(super) struct Wait {
     since: Duration,
     limit: Duration,
+    look: usize,
     rounds: u32,
     over: bool,
 }
 
 impl SpiHost {
-    /// Begins to wait for `limit`, or for `default` where that is zero.
-    pub(super) fn wait(&self, limit: Duration, default: Duration) -> Wait {
+    /// Begins to wait for data, for `limit` or, where that is zero, for what the specification allows.
+    pub(super) fn wait_data(&self, limit: Duration) -> Wait {
+        self.wait(limit, READ_LIMIT, LOOK_DATA)
+    }
+
+    fn wait(&self, limit: Duration, default: Duration, look: usize) -> Wait {
         let limit = if limit.is_zero() { default } else { limit };
-        Wait { since: self.wire.now(), limit, rounds: 0, over: false }
+        Wait { since: self.wire.now(), limit, look, rounds: 0, over: false }
     }
 
     /// Clocks a few bytes more. `Ok(false)`: the time is over, and the card has been looked at since.
@@ -40,7 +50,7 @@ impl SpiHost {
             _ => {
                 let waited = self.wire.now().saturating_sub(wait.since);
                 self.wire.sleep((waited / 8).clamp(GAP.0, GAP.1));
-                8
+                wait.look
             }
         };
         wait.rounds = wait.rounds.saturating_add(1);
@@ -54,7 +64,7 @@ impl SpiHost {
         if self.wire.seek_ones() {
             return Ok(());
         }
-        let mut wait = self.wait(limit, default);
+        let mut wait = self.wait(limit, default, LOOK_BUSY);
         while self.wait_more(&mut wait)? {
             if self.wire.seek_ones() {
                 self.trace.busy(self.wire.now().saturating_sub(wait.since));
