@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm
+.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm slot-demo
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ cuts:
 ## make cuts-long    CUTS more (100000000), at random, by what ships
 cuts-long:
 	$(CARGO) run -q --release -p smcard-cuts -- --suite random --random $(or $(CUTS),100000000) --seed $(or $(SEED),1)
+
+## make slot-demo    a secure memory card in the SD slot of a virtual machine (needs root, for the rig of make vm)
+slot-demo:
+	@scripts/setup.sh demo
+	scripts/vm-setup.sh
+	$(CARGO) build --release -p smcard-slot -p smcardd -p smcardctl -p smcard-fixtures
+	scripts/slot-demo.sh
 
 ## make vm           drivers and daemon on Debian's kernel in virtual machines; builds the rig under target/vm (needs root)
 vm: setup
