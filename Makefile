@@ -65,7 +65,8 @@ slot-demo:
 ## make vm           drivers and daemon on Debian's kernel in virtual machines; builds the rig under target/vm (needs root)
 vm: setup
 	scripts/vm-setup.sh
-	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures -p smcard-vm
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures -p smcard-slot -p smcard-vm -p smcard-probe
+	scripts/vm-cross.sh --quiet -p smcard-probe
 	target/debug/smcard-vm $(VM)
 
 ## make lint         formatting, clippy and documentation without a warning

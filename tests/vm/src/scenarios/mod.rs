@@ -1,5 +1,6 @@
 //! What is shown, one file a partner.
 
+mod board;
 mod daemon;
 mod issue;
 mod kernel;
@@ -9,5 +10,5 @@ use crate::scenario::Scenario;
 /// All scenarios, in the order they run.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [kernel::ALL, daemon::ALL].concat()
+    [kernel::ALL, daemon::ALL, board::ALL].concat()
 }

@@ -1,0 +1,29 @@
+//! The SPI driver through a real `spidev` and a real controller driver, against QEMU's own SD card.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::board::{self, AS_SPIDEV};
+use crate::lab::Lab;
+use crate::scenario::Scenario;
+
+pub(super) const ALL: &[Scenario] = &[Scenario {
+    name: "board-memory",
+    shows: "spi-sifive, spidev: QEMU's card comes up, is written and read by our SPI driver",
+    run: memory,
+}];
+
+/// Longest time a run of the board may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn memory(lab: &Lab) -> Result<()> {
+    let card = lab.image("sd.img", 64 << 20)?;
+    let probe = lab.rig().cross_program("smcard-probe")?;
+    let script = format!("{AS_SPIDEV} /probe memory spi:/dev/spidev1.0");
+    let output = board::run(lab, &card, &[("probe", &probe)], &script, LIMIT)?;
+    ensure!(output.status == 0, "the probe ended with {}", output.status);
+    ensure!(output.text.contains("memory: as written"), "no word of the memory");
+    ensure!(output.text.contains("64 MiB"), "another card");
+    Ok(())
+}
