@@ -180,6 +180,11 @@ impl EmulatedCard {
         self.device.flash_stats()
     }
 
+    /// The card without its plug, for another one.
+    pub(crate) fn into_parts(self) -> (Arc<Device>, CardProperties) {
+        (self.device, self.properties)
+    }
+
     fn count(&mut self, sent: usize, received: usize) {
         self.counters.exchanges += 1;
         self.counters.bytes_sent += u64::try_from(sent).unwrap_or(u64::MAX);

@@ -2,8 +2,8 @@
 //!
 //! The blocks of the system have one file each, under their own names: the card manager (`manager/`), the card issuer
 //! (`issuer`), the command store ([`store`]), the privileged mode manager ([`privilege`]), response judgement and
-//! calculation ([`response`]), interruption history and recovery ([`recovery`]). [`EmulatedCard`] plugs the card into the
-//! link. Nothing here knows of Linux, FUSE or a terminal.
+//! calculation ([`response`]), interruption history and recovery ([`recovery`]), the SD front ([`sd`]). [`EmulatedCard`]
+//! plugs the card into the link, with a function call for a cable or onto a bus. Nothing here knows of Linux, FUSE or a terminal.
 //!
 //! # Preconditions
 //!
@@ -45,6 +45,7 @@ mod refusal;
 mod registry;
 pub mod response;
 pub mod scp03;
+pub mod sd;
 mod settings;
 pub mod store;
 mod tlv;

@@ -5,7 +5,7 @@
 //! checksums say whether it has arrived.
 
 use crate::manager::Manager;
-use crate::store::{Commit, CommandStore};
+use crate::store::{CommandStore, Commit};
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::FlashError;
 use smcard_link::{Answer, WriteId};

@@ -1,0 +1,469 @@
+//! The card behind both buses: what commands do once the card takes data, block by block.
+//!
+//! The native bus and SPI differ in how commands, responses and blocks look; what they do is here. A command is accepted
+//! ([`Reply`]) or refused ([`Refusal`]); each bus says so in its own way. Blocks are fetched and written one at a time;
+//! nothing is allocated for them.
+
+use super::area::{Area, BLOCK};
+use super::direct::DirectTransfer;
+use super::loss::Loss;
+use super::memory::{Memory, Stretch};
+use super::profile::{BlockLengthCommand, Profile, PsiLength};
+use super::registers::Registers;
+use super::secure::Secure;
+use super::switch::Functions;
+use super::time::picoseconds;
+use smcard_link::sd::{Capacity, CardStatus, Command, ErrorToken, SwitchArgument, index as i};
+
+/// What follows a command that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reply {
+    /// Nothing.
+    Done,
+    /// The card is busy.
+    Busy,
+    /// Blocks from the card.
+    Read,
+    /// Blocks to the card.
+    Write,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// Not known, or not in this state.
+    Illegal,
+    /// Not even answered.
+    Lost,
+    /// The argument of a secure command.
+    Parameter,
+    /// Outside the memory.
+    Range,
+    /// Misaligned.
+    Address,
+    /// A block length that cannot be.
+    BlockLength,
+    /// Erase commands out of order.
+    EraseSequence,
+    /// Wrong selection for erase.
+    EraseParameter,
+}
+
+/// What a read command has to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Feed {
+    /// A block of this length.
+    Block(usize),
+    /// Not yet.
+    Wait,
+    /// An error in its place; nothing follows.
+    Error(ErrorToken),
+    /// There is none to come.
+    Nothing,
+}
+
+/// The transfer in hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flow {
+    None,
+    /// One block, which lies in `Engine::register`. `result`: it is the result of a direct write.
+    Register {
+        length: usize,
+        result: bool,
+    },
+    MemoryRead(Stretch),
+    Answer {
+        at: u32,
+        blocks: u32,
+    },
+    MemoryWrite(Stretch),
+    Token {
+        at: u32,
+        blocks: u32,
+    },
+    Direct(DirectTransfer),
+    /// CMD42 on a locked card: one block, which opens nothing.
+    Password,
+    /// The card takes no more blocks; CMD12 ends it.
+    Refused,
+    /// All blocks have passed; CMD12 ends it (cards that need it).
+    StopRead,
+    StopToken,
+    /// Reading has gone wrong; CMD12 ends it.
+    Dry,
+}
+
+/// Which way blocks go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    None,
+    Read,
+    Write,
+}
+
+/// The card without its bus.
+pub(crate) struct Engine {
+    pub(crate) profile: Profile,
+    pub(crate) registers: Registers,
+    pub(crate) secure: Secure,
+    pub(crate) functions: Functions,
+    /// Error bits that wait to be told.
+    pub(crate) errors: CardStatus,
+    /// 4 bits wide (ACMD6).
+    pub(crate) wide: bool,
+    pub(super) memory: Memory,
+    pub(super) block_length: u16,
+    pub(super) flow: Flow,
+    /// The next block to read is not there before this time.
+    pub(super) ready_at: u64,
+    pub(super) busy_until: u64,
+    /// CMD23.
+    pub(super) count: Option<u32>,
+    /// ACMD22.
+    pub(super) written: u32,
+    /// A transfer with its count in the argument has just ended: CMD12 directly afterwards is taken.
+    pub(super) stop_follows: bool,
+    pub(super) register: [u8; BLOCK],
+    pub(super) lost_writes: u32,
+    pub(super) damaged_answers: u32,
+    pub(super) loss: Loss,
+    pub(super) now: u64,
+}
+
+impl Engine {
+    pub(crate) fn new(profile: Profile, registers: Registers, area: Box<dyn Area>, secure: Secure) -> Self {
+        Engine {
+            functions: Functions { busy: profile.switch_busy, ..Functions::default() },
+            lost_writes: profile.lost_writes,
+            damaged_answers: profile.damaged_answers,
+            loss: Loss::new(profile.mode_loss),
+            profile,
+            registers,
+            secure,
+            errors: CardStatus::default(),
+            wide: false,
+            memory: Memory::new(area),
+            block_length: 512,
+            flow: Flow::None,
+            ready_at: 0,
+            busy_until: 0,
+            count: None,
+            written: 0,
+            stop_follows: false,
+            register: [0; BLOCK],
+            now: 0,
+        }
+    }
+
+    /// The time, in picoseconds; told before anything else is asked.
+    pub(crate) fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// CMD0, or power-on.
+    pub(crate) fn reset(&mut self) {
+        self.volatile();
+        self.secure.restart();
+    }
+
+    /// The supply goes.
+    pub(crate) fn power_off(&mut self) {
+        self.volatile();
+        self.secure.power_off();
+        self.memory.flush();
+    }
+
+    fn volatile(&mut self) {
+        self.end_transfer();
+        self.memory.reset();
+        self.functions.reset();
+        self.errors = CardStatus::default();
+        self.wide = false;
+        self.block_length = 512;
+        self.busy_until = 0;
+        self.count = None;
+        self.stop_follows = false;
+    }
+
+    /// A command arrives, whatever it is. The mode may get lost now.
+    pub(crate) fn arrives(&mut self) {
+        if self.loss.strikes() && self.functions.command_system != 0 {
+            self.functions.command_system = 0;
+            if !matches!(self.flow, Flow::MemoryRead(_) | Flow::MemoryWrite(_)) {
+                self.end_transfer();
+            }
+            self.secure.reset();
+        }
+    }
+
+    /// Which way blocks go now.
+    pub(crate) fn direction(&self) -> Direction {
+        match self.flow {
+            Flow::None => Direction::None,
+            Flow::Register { .. } | Flow::MemoryRead(_) | Flow::Answer { .. } | Flow::StopRead | Flow::Dry => {
+                Direction::Read
+            }
+            Flow::MemoryWrite(_)
+            | Flow::Token { .. }
+            | Flow::Direct(_)
+            | Flow::Password
+            | Flow::Refused
+            | Flow::StopToken => Direction::Write,
+        }
+    }
+
+    /// True where only CMD12 ends the transfer.
+    pub(crate) fn awaits_stop(&self) -> bool {
+        match self.flow {
+            Flow::MemoryRead(stretch) | Flow::MemoryWrite(stretch) => stretch.left.is_none(),
+            Flow::Refused | Flow::StopRead | Flow::StopToken | Flow::Dry => true,
+            _ => false,
+        }
+    }
+
+    /// True where more than one block of the transfer is to come, or may be: SPI has another start token for those.
+    pub(crate) fn is_multi_write(&self) -> bool {
+        match self.flow {
+            Flow::MemoryWrite(stretch) => stretch.left != Some(1) || self.written > 0,
+            Flow::Token { blocks, .. } => blocks > 1,
+            Flow::Direct(transfer) => transfer.total > 1,
+            Flow::Refused => true,
+            _ => false,
+        }
+    }
+
+    /// True where the transfer in hand is that of CMD35.
+    pub(crate) fn is_token_write(&self) -> bool {
+        matches!(self.flow, Flow::Token { .. })
+    }
+
+    /// True where the transfer in hand is that of CMD35 or CMD57: its count is in the argument.
+    pub(crate) fn is_secure_write(&self) -> bool {
+        matches!(self.flow, Flow::Token { .. } | Flow::Direct(_))
+    }
+
+    /// True where a block would be taken.
+    pub(crate) fn takes_blocks(&self) -> bool {
+        matches!(self.flow, Flow::MemoryWrite(_) | Flow::Token { .. } | Flow::Direct(_) | Flow::Password)
+    }
+
+    /// True while the card holds its data line low.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        self.memory.go_on() || self.now < self.busy_until || self.secure.core.is_resetting()
+    }
+
+    /// True while only the secure core keeps the card busy.
+    pub(crate) fn waits_for_core(&mut self) -> bool {
+        self.secure.core.is_resetting()
+    }
+
+    /// The card is busy until this time at least.
+    pub(crate) fn busy_for(&mut self, picoseconds: u64) {
+        self.busy_until = self.busy_until.max(self.now.saturating_add(picoseconds));
+    }
+
+    /// A command in the state where the card takes data. `application`: it came after CMD55 and is known as such.
+    pub(crate) fn command(&mut self, command: Command, application: bool) -> Result<Reply, Refusal> {
+        let Command { index, argument } = command;
+        let count = self.count.take();
+        self.stop_follows = false;
+        if !application
+            && !matches!(index, i::ERASE_WR_BLK_START..=i::ERASE_WR_BLK_END | i::ERASE | i::SEND_STATUS | i::APP_CMD)
+            && self.memory.deselect()
+        {
+            self.errors = self.errors.with(CardStatus::ERASE_RESET);
+        }
+        if application {
+            return self.application_command(index);
+        }
+        if self.profile.locked && !matches!(index, i::SET_BLOCKLEN | i::LOCK_UNLOCK) {
+            return Err(Refusal::Illegal);
+        }
+        match index {
+            i::SWITCH_FUNC => Ok(self.switch(argument)),
+            i::SET_BLOCKLEN => self.set_block_length(argument),
+            i::READ_SINGLE_BLOCK | i::READ_MULTIPLE_BLOCK => {
+                let left = if index == i::READ_SINGLE_BLOCK { Some(1) } else { count };
+                self.read_memory(argument, left)
+            }
+            i::SET_BLOCK_COUNT if self.registers.scr[3] & 2 != 0 => {
+                self.count = Some(argument).filter(|count| *count > 0);
+                Ok(Reply::Done)
+            }
+            i::WRITE_BLOCK | i::WRITE_MULTIPLE_BLOCK => {
+                let left = if index == i::WRITE_BLOCK { Some(1) } else { count };
+                self.write_memory(argument, left)
+            }
+            i::ERASE_WR_BLK_START => {
+                let at = Memory::address(&self.registers, argument, 1)?;
+                self.memory.select_start(at);
+                Ok(Reply::Done)
+            }
+            i::ERASE_WR_BLK_END => {
+                let at = Memory::address(&self.registers, argument, 1)?;
+                self.memory.select_end(at).map(|()| Reply::Done)
+            }
+            i::ERASE => {
+                self.touch_memory();
+                self.memory.erase()?;
+                self.busy_for(picoseconds(self.profile.program_time));
+                Ok(Reply::Busy)
+            }
+            i::LOCK_UNLOCK if self.profile.locked => {
+                self.flow = Flow::Password;
+                Ok(Reply::Write)
+            }
+            i::READ_SEC_CMD..=i::CONTROL_ASSD_SYSTEM | i::DIRECT_SECURE_READ | i::DIRECT_SECURE_WRITE => {
+                self.secure_command(command)
+            }
+            _ => Err(Refusal::Illegal),
+        }
+    }
+
+    /// True for the commands after CMD55 that this card knows where it takes data.
+    pub(crate) fn knows_application(index: u8) -> bool {
+        matches!(
+            index,
+            i::ACMD_SET_BUS_WIDTH
+                | i::ACMD_SD_STATUS
+                | i::ACMD_SEND_NUM_WR_BLOCKS
+                | i::ACMD_SET_WR_BLK_ERASE_COUNT
+                | i::ACMD_SET_CLR_CARD_DETECT
+                | i::ACMD_SEND_SCR
+        )
+    }
+
+    fn application_command(&mut self, index: u8) -> Result<Reply, Refusal> {
+        match index {
+            _ if self.profile.locked => Err(Refusal::Illegal),
+            i::ACMD_SD_STATUS => Ok(self.show(&Registers::sd_status(self.wide))),
+            i::ACMD_SEND_NUM_WR_BLOCKS => Ok(self.show(&self.written.to_be_bytes())),
+            i::ACMD_SEND_SCR => Ok(self.show(&self.registers.scr.clone())),
+            i::ACMD_SET_WR_BLK_ERASE_COUNT | i::ACMD_SET_CLR_CARD_DETECT => Ok(Reply::Done),
+            _ => Err(Refusal::Illegal),
+        }
+    }
+
+    /// One block that is a register.
+    pub(crate) fn show(&mut self, register: &[u8]) -> Reply {
+        for (to, from) in self.register.iter_mut().zip(register) {
+            *to = *from;
+        }
+        self.flow = Flow::Register { length: register.len().min(BLOCK), result: false };
+        self.ready_at = self.now.saturating_add(picoseconds(self.profile.access_time));
+        Reply::Read
+    }
+
+    fn switch(&mut self, argument: u32) -> Reply {
+        let before = self.functions.command_system;
+        let status = self.functions.switch(SwitchArgument(argument), &self.profile);
+        if self.functions.command_system != before {
+            self.secure.leave();
+        }
+        self.show(&status.0)
+    }
+
+    fn set_block_length(&mut self, argument: u32) -> Result<Reply, Refusal> {
+        match self.profile.block_length {
+            BlockLengthCommand::Refused => return Err(Refusal::Illegal),
+            BlockLengthCommand::Ignored => return Ok(Reply::Done),
+            BlockLengthCommand::Honoured => {}
+        }
+        let length = u16::try_from(argument).ok().filter(|length| (1..=512).contains(length));
+        self.block_length = length.ok_or(Refusal::BlockLength)?;
+        Ok(Reply::Done)
+    }
+
+    /// Reading, writing or erasing memory while the core works.
+    fn touch_memory(&mut self) {
+        self.secure.no_reread();
+        if self.profile.memory_aborts {
+            self.secure.abort();
+        }
+    }
+
+    fn memory_block(&self) -> usize {
+        match self.registers.capacity {
+            Capacity::High => BLOCK,
+            Capacity::Standard => usize::from(self.block_length),
+        }
+    }
+
+    fn read_memory(&mut self, argument: u32, left: Option<u32>) -> Result<Reply, Refusal> {
+        let length = self.memory_block();
+        let at = Memory::address(&self.registers, argument, length)?;
+        self.touch_memory();
+        self.flow = Flow::MemoryRead(Stretch { at, length, left });
+        self.ready_at = self.now.saturating_add(picoseconds(self.profile.access_time));
+        Ok(Reply::Read)
+    }
+
+    fn write_memory(&mut self, argument: u32, left: Option<u32>) -> Result<Reply, Refusal> {
+        if self.memory_block() != BLOCK {
+            return Err(Refusal::BlockLength);
+        }
+        let at = Memory::address(&self.registers, argument, BLOCK)?;
+        self.touch_memory();
+        self.written = 0;
+        self.flow = Flow::MemoryWrite(Stretch { at, length: BLOCK, left });
+        Ok(Reply::Write)
+    }
+
+    fn secure_command(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let Command { index, argument } = command;
+        if !matches!(self.functions.command_system, 1 | 4) {
+            return Err(Refusal::Illegal);
+        }
+        let direct = matches!(index, i::DIRECT_SECURE_READ | i::DIRECT_SECURE_WRITE);
+        if direct && !self.profile.protected_memory {
+            return Err(Refusal::Illegal);
+        }
+        match index {
+            i::READ_SEC_CMD => {
+                let blocks = self.secure.begin_answer(argument, &self.profile, self.now)?;
+                self.flow = Flow::Answer { at: 0, blocks };
+                self.ready_at = self.now.saturating_add(picoseconds(self.profile.access_time));
+                Ok(Reply::Read)
+            }
+            i::WRITE_SEC_CMD => {
+                if self.lost_writes > 0 {
+                    self.lost_writes -= 1;
+                    return Err(Refusal::Lost);
+                }
+                let blocks = self.secure.begin_command(argument, &self.profile, self.now)?;
+                self.flow = Flow::Token { at: 0, blocks };
+                Ok(Reply::Write)
+            }
+            i::SEND_PSI => {
+                let register = self.secure.register(argument, &self.profile, self.now)?;
+                let long = match self.profile.psi {
+                    PsiLength::BlockLength => self.block_length == 512,
+                    PsiLength::Short => false,
+                    PsiLength::Long => true,
+                };
+                let mut block = [0; BLOCK];
+                block[..register.len()].copy_from_slice(&register);
+                Ok(self.show(if long { &block } else { &register }))
+            }
+            i::CONTROL_ASSD_SYSTEM => {
+                self.secure.control(argument, &self.profile)?;
+                if self.profile.control_busy {
+                    self.busy_for(picoseconds(self.profile.control_time));
+                    return Ok(Reply::Busy);
+                }
+                Ok(Reply::Done)
+            }
+            i::DIRECT_SECURE_READ => {
+                let result = self.secure.read_direct(argument, self.now, &mut self.register)?;
+                self.flow = Flow::Register { length: BLOCK, result };
+                self.ready_at = self.now.saturating_add(picoseconds(self.profile.access_time));
+                Ok(Reply::Read)
+            }
+            _ => {
+                let transfer = self.secure.begin_write(argument, self.now)?;
+                self.flow = Flow::Direct(transfer);
+                Ok(Reply::Write)
+            }
+        }
+    }
+}
