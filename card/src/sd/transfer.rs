@@ -69,8 +69,10 @@ impl Engine {
                 }
                 self.flow = Flow::None;
             }
-            Flow::MemoryRead(stretch) if stretch.advance() => {}
-            Flow::MemoryRead(_) => self.flow = Flow::None,
+            Flow::MemoryRead(stretch) => {
+                let more = stretch.advance();
+                self.flow = if more { self.flow } else { Flow::None };
+            }
             Flow::Answer { at, blocks } => {
                 *at += 1;
                 if at < blocks {
