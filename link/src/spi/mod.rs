@@ -38,6 +38,8 @@ mod write;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod tests;
 
 pub use meter::SpiMeter;
