@@ -23,6 +23,7 @@ mod card;
 mod counters;
 mod error;
 mod host;
+pub mod mmc;
 pub mod quirks;
 pub mod sd;
 mod spi;
