@@ -78,7 +78,7 @@ impl SpiHost {
             zeros &= self.wire.is_all(0x00);
             if reset >= 2 {
                 self.wire.select(true)?;
-                self.lead_out_unknown()?;
+                self.lead_out_unknown(zeros)?;
                 self.wire.sleep(Duration::from_millis(1 << reset.min(6)));
             }
             let response = self.send(Command::new(index::GO_IDLE_STATE, 0), false, 2);
@@ -104,13 +104,15 @@ impl SpiHost {
     }
 
     /// A card that an earlier host has left in the middle of something: it is clocked until a block must be over, told
-    /// that a multi-block write and that a read is over, and waited for.
-    fn lead_out_unknown(&mut self) -> Result<(), Trouble> {
+    /// that a multi-block write and that a read is over, and waited for; not for a line that is `low` with chip select high.
+    fn lead_out_unknown(&mut self, low: bool) -> Result<(), Trouble> {
         self.wire.send(&[], FLUSH)?;
         self.wire.send(&[&[STOP_MULTI]], FLUSH)?;
         // Nothing to complain about if it does not know what is meant.
         let _ = self.send(Command::new(index::STOP_TRANSMISSION, 0), false, 0);
-        let _ = self.busy(BUSY_LIMIT);
+        if !low {
+            let _ = self.busy(BUSY_LIMIT);
+        }
         self.unsure = false;
         Ok(())
     }

@@ -87,8 +87,8 @@ impl SpiHost {
     /// A command without data, with busy behind it where it has that.
     pub(super) fn control(&mut self, command: Command, busy: bool, limit: Duration) -> Result<(), Trouble> {
         let response = self.send_good(command, 0).map_err(|trouble| match trouble.fault {
-            // The card may have done it, and its response got lost.
-            BusFault::NoResponse => Trouble::unknown(trouble.fault, trouble.seen),
+            // The card may have done it, and its response got lost or damaged.
+            BusFault::NoResponse | BusFault::Card => Trouble::unknown(trouble.fault, trouble.seen),
             _ => trouble,
         })?;
         match command.spi_response(false) {

@@ -3,8 +3,8 @@
 use super::SpiHost;
 use super::trouble::Trouble;
 use super::wait::{BUSY_LIMIT, Wait};
-use crate::BusFault;
 use crate::sd::{Command, ErrorToken, crc16, index};
+use crate::{BusFault, Taken};
 use std::time::Duration;
 
 /// Bytes clocked with the first command beyond the block: the gap between response and token, when it is short.
@@ -27,11 +27,13 @@ impl SpiHost {
         limit: Duration,
     ) -> Result<(), Trouble> {
         let all = into.len() / block * (block + AROUND);
-        self.send_good(command, GAP + all).map_err(|trouble| match trouble.fault {
-            // The card may have sent its data, and the response got lost.
-            BusFault::NoResponse => Trouble::unknown(trouble.fault, trouble.seen),
-            _ => trouble,
-        })?;
+        if let Err(mut trouble) = self.send_good(command, GAP + all) {
+            // The card may have sent its data: the response got lost, or arrived damaged and more came behind it.
+            if matches!(trouble.fault, BusFault::NoResponse) || self.wire.seek_zero() {
+                trouble.taken = Taken::Unknown;
+            }
+            return Err(trouble);
+        }
         self.receive(block, into, limit).map_err(|trouble| Trouble::unknown(trouble.fault, trouble.seen))?;
         if needs_stop(command) {
             self.stop()?;
