@@ -1,7 +1,8 @@
 //! Whatever a card says, the SPI driver ends in bounded time with an error or with what it was asked for.
 
 use smcard_link::sd::{Command, index};
-use smcard_link::{BusError, CardHost, Clock, Data, SpiBus, SpiHost, SpiOptions, Step, Trace, WriteToken};
+use smcard_link::spi::{SpiHost, SpiOptions};
+use smcard_link::{BusError, CardHost, Clock, Data, SpiBus, Step, Trace, WriteToken};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

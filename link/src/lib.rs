@@ -26,7 +26,7 @@ mod host;
 pub mod mmc;
 pub mod quirks;
 pub mod sd;
-mod spi;
+pub mod spi;
 mod trace;
 
 pub use answer::Answer;
@@ -35,5 +35,4 @@ pub use card::{CardProperties, LinkStatus, NAME_MAX, PowerSwitch, PrivilegeKind,
 pub use counters::Counters;
 pub use error::LinkError;
 pub use host::{BusError, BusFault, CardHost, Data, Identity, Step, Taken, WriteToken};
-pub use spi::{SpiCrc, SpiHost, SpiMeter, SpiOptions, Spidev};
 pub use trace::{Mark, Recorder, Trace, TraceSink, argument_in_words};
