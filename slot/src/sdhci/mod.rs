@@ -25,6 +25,8 @@ mod transfer;
 pub use controller::Controller;
 
 #[cfg(test)]
+mod card_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -272,18 +272,34 @@ impl Host {
 
     fn transfer(&mut self, way: Way, index: u16, first: u32, data: &mut [u8]) -> Result<(), Failed> {
         let read = index < 20;
-        let blocks = u16::try_from(data.len() / 512).unwrap();
+        self.data(way, index, first, read, 512, data)
+    }
+
+    /// A command with data: blocks of `block` bytes.
+    pub(crate) fn data(
+        &mut self,
+        way: Way,
+        index: u16,
+        argument: u32,
+        read: bool,
+        block: u16,
+        data: &mut [u8],
+    ) -> Result<(), Failed> {
+        let size = usize::from(block);
+        let blocks = u16::try_from(data.len() / size).unwrap();
+        let memory = matches!(index, 17 | 18 | 24 | 25);
         let mut modes = if read { mode::READ } else { 0 };
-        modes |= if blocks > 1 { mode::MULTI | mode::COUNT | mode::AUTO_CMD12 } else { 0 };
+        modes |= if blocks > 1 { mode::MULTI | mode::COUNT } else { 0 };
+        modes |= if blocks > 1 && memory { mode::AUTO_CMD12 } else { 0 };
         if way == Way::Adma {
             modes |= mode::DMA;
             self.table(data.len());
             self.ram.write(u64::from(DATA), data).unwrap();
         }
-        self.set16(0x04, 512);
+        self.set16(0x04, block);
         self.set16(0x06, blocks);
         self.set16(0x0C, modes);
-        self.set32(0x08, first);
+        self.set32(0x08, argument);
         self.set16(0x0E, index << 8 | command::DATA | 0x1A);
         self.pace();
         let mut done = 0;
@@ -293,14 +309,14 @@ impl Host {
                 return Err(Failed(status));
             }
             if status & (interrupt::BUFFER_READ | interrupt::BUFFER_WRITE) != 0 {
-                for word in data[done..done + 512].chunks_exact_mut(4) {
+                for word in data[done..done + size].chunks_exact_mut(4) {
                     if read {
                         word.copy_from_slice(&self.get32(0x20).to_le_bytes());
                     } else {
                         self.set32(0x20, u32::from_le_bytes(word.try_into().unwrap()));
                     }
                 }
-                done += 512;
+                done += size;
                 self.pace();
             } else if status & interrupt::TRANSFER_COMPLETE != 0 {
                 break;
