@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 modules="spi-sifive mmc_spi mmc_block"
 
-key=$(vm_key scripts/vm-common.sh scripts/vm-riscv.sh tests/vm/guest/init-riscv)
+key=$(vm_key scripts/vm-common.sh scripts/vm-riscv.sh tests/vm/board/init)
 vm_cached "$vm/riscv" "$key" && exit 0
 vm_begin "$vm/riscv"
 vm_begin "$vm/cross"
@@ -31,7 +31,7 @@ cp "$vm/riscv/tree/boot/vmlinux-$version" "$vm/riscv/vmlinux" 2>/dev/null || cp 
 first=$vm/riscv/first
 mkdir -p "$first"/{bin,modules,dev,proc,sys}
 cp "$vm"/riscv/tree/*bin/busybox "$first/bin/" 2>/dev/null || cp "$vm/riscv/tree/usr/bin/busybox" "$first/bin/"
-install -m 755 tests/vm/guest/init-riscv "$first/init"
+install -m 755 tests/vm/board/init "$first/init"
 rm -rf "$vm/cross/tree/work/modules" && mkdir -p "$vm/cross/tree/work/modules/lib" && cp -a "$lib/modules" "$vm/cross/tree/work/modules/lib/"
 in_cross() { # FOLDER PROGRAM ARGUMENT...
     chroot "$vm/cross/tree" /usr/bin/env -C "$1" PATH=/usr/sbin:/usr/bin "${@:2}"

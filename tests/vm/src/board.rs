@@ -1,17 +1,17 @@
 //! A board with a real SPI controller: QEMU's `sifive_u` (riscv64) with QEMU's own SD card in its slot, under Debian's
-//! kernel with its drivers `spi-sifive`, `mmc_spi` and `spidev`. It runs one script and resets.
+//! kernel with its drivers `spi-sifive`, `mmc_spi` and `spidev`. It runs one script and waits for its power to be taken.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::agent::Output;
 use crate::cpio::Archive;
 use crate::lab::Lab;
-use crate::process::Program;
+use crate::process::{Program, until};
 
 /// Name that the slot has among the SPI devices.
 pub const SLOT: &str = "spi1.0";
@@ -61,19 +61,25 @@ pub fn run(lab: &Lab, card: &Path, programs: &[(&str, &Path)], script: &str, lim
     drive.push(card);
     line.push(drive);
     let mut qemu = Program::start(&rig.starter(), line, &lab.path("qemu.log"))?;
-    // The board resets in the end, and QEMU then ends.
-    qemu.wait(limit)?;
-    let bytes = fs::read(&serial).context("reading the board's serial line")?;
-    let text = String::from_utf8_lossy(&bytes).replace('\r', "");
-    told(&text)
+    let mut output = None;
+    until("the end of the board's script", limit, || {
+        // QEMU makes the file when it starts.
+        let bytes = fs::read(&serial).unwrap_or_default();
+        output = told(&String::from_utf8_lossy(&bytes).replace('\r', ""))?;
+        if output.is_none() {
+            qemu.must_run()?;
+        }
+        Ok(output.is_some())
+    })?;
+    output.context("no output")
 }
 
-/// What the script printed and how it ended.
-fn told(serial: &str) -> Result<Output> {
-    let Some((text, rest)) = serial.split_once(END) else { bail!("the board's script did not end") };
-    let status = rest.lines().next().unwrap_or_default().trim();
-    let status = status.parse().with_context(|| format!("the board's script ended with {status:?}"))?;
-    Ok(Output { status, text: text.to_owned() })
+/// What the script printed and how it ended; `None` while it runs.
+fn told(serial: &str) -> Result<Option<Output>> {
+    let Some((text, rest)) = serial.split_once(END) else { return Ok(None) };
+    let Some((status, _)) = rest.split_once('\n') else { return Ok(None) };
+    let status = status.trim().parse().with_context(|| format!("the board's script ended with {status:?}"))?;
+    Ok(Some(Output { status, text: text.to_owned() }))
 }
 
 #[cfg(test)]
@@ -82,8 +88,10 @@ mod tests {
 
     #[test]
     fn the_end_of_the_script_is_found_among_messages() {
-        let output = told("[    1.4] Run /init\nhello\nTEST ENDED 3\n[    2.7] reboot: Restarting\n").unwrap();
-        assert_eq!(output, Output { status: 3, text: "[    1.4] Run /init\nhello\n".into() });
-        assert!(told("[    1.4] Run /init\n").is_err());
+        let output = told("[    1.4] Run /init\nhello\nTEST ENDED 3\n[    2.7] random: ready\n").unwrap();
+        assert_eq!(output, Some(Output { status: 3, text: "[    1.4] Run /init\nhello\n".into() }));
+        assert_eq!(told("[    1.4] Run /init\n").unwrap(), None);
+        assert_eq!(told("[    1.4] Run /init\nTEST ENDED 1").unwrap(), None);
+        assert!(told("TEST ENDED \n").is_err());
     }
 }

@@ -1,17 +1,23 @@
 #![forbid(unsafe_code)]
-//! `smcard-probe`: the drivers of `link` by hand, in a guest. What crosses the wire goes to standard error, in words.
+//! `smcard-probe TASK SOURCE`: the drivers of `link` by hand, in a guest. What crosses the wire goes to standard error, in
+//! words. Exit code 1 and a line `refused: …` tell a refusal.
 //!
-//! `smcard-probe memory spi:/dev/spidevB.C` brings the card up and reads and writes its open area.
+//! `memory spi:/dev/spidevB.C` brings the card up and reads and writes its open area.
+//! `secure SOURCE` opens it as a card with the secure command set, selects the card manager, and tells what it is.
 
 use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use smcard_link::{CardHost, Recorder, SpiHost, SpiOptions, Spidev, SystemClock, Trace};
+use smcard_link::assd::{AssdCard, AssdOptions};
+use smcard_link::spi::{SpiHost, SpiOptions, Spidev};
+use smcard_link::{CardHost, Recorder, SecureCard, SystemClock, Trace};
 
 /// Lines of the wire that are kept.
 const LINES: usize = 400;
+/// SELECT without a name: the card manager.
+const SELECT_MANAGER: [u8; 5] = [0x00, 0xA4, 0x04, 0x00, 0x00];
 
 fn main() -> ExitCode {
     let recorder = Arc::new(Recorder::new(LINES));
@@ -29,15 +35,18 @@ fn main() -> ExitCode {
 fn run(trace: &Trace) -> Result<()> {
     let mut arguments = env::args().skip(1);
     let (task, source) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
-    let device = source.strip_prefix("spi:").with_context(|| format!("{source:?} is no source"))?;
+    match (task.as_str(), source.split_once(':')) {
+        ("memory", Some(("spi", device))) => memory(&mut spi(device, trace)?),
+        ("secure", Some(("spi", device))) => secure(Box::new(spi(device, trace)?), trace),
+        _ => bail!("no task {task:?} for {source:?}"),
+    }
+}
+
+fn spi(device: &str, trace: &Trace) -> Result<SpiHost> {
     let options = SpiOptions { name: device.to_owned(), ..SpiOptions::default() };
     let bus = Spidev::open(device)?;
     println!("idle clocks: {}", if bus.has_idle_clocks() { "yes" } else { "no" });
-    let mut host = SpiHost::new(Box::new(bus), Box::<SystemClock>::default(), options, trace.clone());
-    match task.as_str() {
-        "memory" => memory(&mut host),
-        _ => bail!("{task:?} is no task"),
-    }
+    Ok(SpiHost::new(Box::new(bus), Box::<SystemClock>::default(), options, trace.clone()))
 }
 
 /// Brings the card up; writes blocks and reads them back, singly and several at once.
@@ -54,5 +63,14 @@ fn memory(host: &mut SpiHost) -> Result<()> {
         ensure!(back == pattern, "blocks at {first} come back otherwise");
     }
     println!("memory: as written");
+    Ok(())
+}
+
+/// Opens the card, and exchanges one APDU.
+fn secure(host: Box<dyn CardHost>, trace: &Trace) -> Result<()> {
+    let mut card = AssdCard::open(host, AssdOptions { trace: trace.clone(), ..AssdOptions::default() })?;
+    println!("card: {:?}", card.properties());
+    let answer = card.transmit(&SELECT_MANAGER)?;
+    println!("SELECT: {:04X}, {} bytes", answer.sw, answer.data.len());
     Ok(())
 }

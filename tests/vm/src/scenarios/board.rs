@@ -8,11 +8,18 @@ use crate::board::{self, AS_SPIDEV};
 use crate::lab::Lab;
 use crate::scenario::Scenario;
 
-pub(super) const ALL: &[Scenario] = &[Scenario {
-    name: "board-memory",
-    shows: "spi-sifive, spidev: QEMU's card comes up, is written and read by our SPI driver",
-    run: memory,
-}];
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "board-memory",
+        shows: "spi-sifive, spidev: QEMU's card comes up, is written and read by our SPI driver",
+        run: memory,
+    },
+    Scenario {
+        name: "board-not-secure",
+        shows: "spi-sifive, spidev: QEMU's card, which knows no secure command, is refused and says why",
+        run: not_secure,
+    },
+];
 
 /// Longest time a run of the board may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -25,5 +32,16 @@ fn memory(lab: &Lab) -> Result<()> {
     ensure!(output.status == 0, "the probe ended with {}", output.status);
     ensure!(output.text.contains("memory: as written"), "no word of the memory");
     ensure!(output.text.contains("64 MiB"), "another card");
+    Ok(())
+}
+
+fn not_secure(lab: &Lab) -> Result<()> {
+    let card = lab.image("sd.img", 64 << 20)?;
+    let probe = lab.rig().cross_program("smcard-probe")?;
+    let script = format!("{AS_SPIDEV} /probe secure spi:/dev/spidev1.0");
+    let output = board::run(lab, &card, &[("probe", &probe)], &script, LIMIT)?;
+    ensure!(output.status == 1, "the probe ended with {}", output.status);
+    let reason = output.text.lines().find_map(|line| line.strip_prefix("refused: ")).unwrap_or_default();
+    ensure!(reason.contains("secure command set"), "the refusal is {reason:?}");
     Ok(())
 }
