@@ -15,10 +15,12 @@
 //! * What the specification leaves to the driver stays with the driver: a card that is pulled out ends a transfer by its
 //!   time limit, while the removal interrupt comes at once.
 
+mod access;
 mod adma;
 mod controller;
 mod interrupts;
 mod registers;
+mod send;
 mod slot;
 mod transfer;
 
