@@ -103,7 +103,7 @@ fn bounded(host: &mut SpiHost, does: impl FnOnce(&mut SpiHost) -> Result<(), Bus
     let (begin, bytes) = (host.now(), host.meter().bytes());
     if let Err(error) = does(host) {
         let text = error.to_string();
-        assert!(!text.is_empty() && text.len() < 300, "{text}");
+        assert!(!text.is_empty() && text.len() < 400, "{text}");
     }
     let (time, bytes) = (host.now() - begin, host.meter().bytes() - bytes);
     assert!(time < LIMIT && bytes < 4 << 20, "{time:?}, {bytes} bytes");

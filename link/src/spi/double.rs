@@ -1,15 +1,14 @@
 //! A card for the driver's tests, byte by byte: small, written from the specification and not from the driver, and strict
 //! about what a host must not do.
 
+mod bus;
 mod traits;
 
+pub(super) use bus::Double;
 pub(super) use traits::Traits;
 
 use crate::sd::{Command, Frame, crc7, crc16};
-use crate::{Clock, SpiBus};
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +54,14 @@ pub(super) struct Card {
     blocks_out: u32,
     illegal_before: bool,
     last_sent: u8,
+    was_busy: bool,
+    /// Bits of the current byte, where the clocks are told one by one.
+    bits: u32,
+    sending: Option<u8>,
+    receiving: u8,
+    /// One clock in so many is lost or counted twice by the card; 0: none.
+    pub(super) slips: u64,
+    random: u64,
     pub(super) now: Duration,
     hz: u32,
 }
@@ -85,6 +92,12 @@ impl Card {
             blocks_out: 0,
             illegal_before: false,
             last_sent: 0xFF,
+            was_busy: false,
+            bits: 0,
+            sending: None,
+            receiving: 0,
+            slips: 0,
+            random: 0x2545_F491_4F6C_DD1D,
             now: Duration::ZERO,
             hz: 400_000,
         }
@@ -111,7 +124,47 @@ impl Card {
         self.busy > 0 || self.now < self.busy_until
     }
 
+    /// A whole byte in step.
     fn clock(&mut self, mosi: u8) -> u8 {
+        let sent = self.begin_byte();
+        self.end_byte(mosi);
+        sent
+    }
+
+    /// A clock of the host that the card counts as `counted` ones: 1, or with a slip 0 or 2.
+    fn clock_bit(&mut self, mosi: bool, counted: u32) -> bool {
+        let line = |card: &mut Self| {
+            let sending = card.sending.unwrap_or_else(|| card.begin_byte());
+            card.sending = Some(sending);
+            sending & 0x80 >> card.bits != 0
+        };
+        let seen = line(self);
+        for _ in 0..counted {
+            line(self);
+            self.receiving = self.receiving << 1 | u8::from(mosi);
+            self.bits += 1;
+            if self.bits == 8 {
+                self.bits = 0;
+                self.sending = None;
+                self.end_byte(self.receiving);
+            }
+        }
+        seen
+    }
+
+    fn clock_slipping(&mut self, mosi: u8) -> u8 {
+        (0..8).fold(0, |seen, bit| {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            let slips = self.slips > 0 && self.random % self.slips == 0;
+            let counted = if slips { u32::from(self.random >> 63 == 1) * 2 } else { 1 };
+            seen << 1 | u8::from(self.clock_bit(mosi & 0x80 >> bit != 0, counted))
+        })
+    }
+
+    /// What the card sends with its next eight clocks.
+    fn begin_byte(&mut self) -> u8 {
         if let Some(left) = &mut self.traits.removed_after {
             *left = left.saturating_sub(1);
             self.traits.present &= *left > 0;
@@ -120,9 +173,6 @@ impl Card {
             return if self.traits.low { 0x00 } else { 0xFF };
         }
         if !self.selected {
-            self.idle_clocks += 1;
-            self.awake |= self.idle_clocks >= 10;
-            self.busy = self.busy.saturating_sub(1);
             return 0xFF;
         }
         let was_busy = self.is_busy();
@@ -138,11 +188,23 @@ impl Card {
             }
             None => 0xFF,
         };
-        self.take(mosi, was_busy && self.out.is_empty());
+        self.was_busy = was_busy && self.out.is_empty();
         let shifted = (u16::from_be_bytes([self.last_sent, sent]) >> self.traits.shift).to_be_bytes()[1];
         self.last_sent = sent;
         // Beyond its limit nothing it sends is right.
         if self.hz > self.traits.limit_hz && shifted != 0xFF { shifted ^ 0x10 } else { shifted }
+    }
+
+    /// What the card makes of the eight bits it got meanwhile.
+    fn end_byte(&mut self, mosi: u8) {
+        if !self.traits.present {
+        } else if self.selected {
+            self.take(mosi, self.was_busy);
+        } else {
+            self.idle_clocks += 1;
+            self.awake |= self.idle_clocks >= 10;
+            self.busy = self.busy.saturating_sub(1);
+        }
     }
 
     fn take(&mut self, mosi: u8, busy: bool) {
@@ -389,6 +451,8 @@ impl Card {
         if self.selected && !selected {
             self.out.clear();
             self.last_sent = 0xFF;
+            self.bits = 0;
+            self.sending = None;
             if self.traits.select_resets {
                 self.collected.clear();
                 self.state = State::Command;
@@ -401,64 +465,5 @@ impl Card {
             self.idle_clocks = 0;
         }
         self.selected = selected;
-    }
-}
-
-/// The card on its bus, and time that passes with its clock; clones share both.
-#[derive(Clone)]
-pub(super) struct Double {
-    card: Arc<Mutex<Card>>,
-    message_max: usize,
-}
-
-impl Double {
-    pub(super) fn new(traits: Traits) -> Self {
-        Double { card: Arc::new(Mutex::new(Card::new(traits))), message_max: 4096 }
-    }
-
-    pub(super) fn with_messages_of(mut self, bytes: usize) -> Self {
-        self.message_max = bytes;
-        self
-    }
-
-    pub(super) fn card(&self) -> MutexGuard<'_, Card> {
-        self.card.lock().expect("no panic before")
-    }
-}
-
-impl SpiBus for Double {
-    fn select(&mut self, selected: bool) -> io::Result<()> {
-        self.card().select(selected);
-        Ok(())
-    }
-
-    fn exchange(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        assert!(bytes.len() <= self.message_max && !bytes.is_empty(), "a message of {} bytes", bytes.len());
-        let mut card = self.card();
-        for byte in bytes {
-            *byte = card.clock(*byte);
-            let byte_time = Duration::from_nanos(8_000_000_000 / u64::from(card.hz));
-            card.now += byte_time;
-        }
-        Ok(())
-    }
-
-    fn set_clock(&mut self, hz: u32) -> io::Result<u32> {
-        self.card().hz = hz;
-        Ok(hz)
-    }
-
-    fn message_max(&self) -> usize {
-        self.message_max
-    }
-}
-
-impl Clock for Double {
-    fn now(&self) -> Duration {
-        self.card().now
-    }
-
-    fn sleep(&mut self, time: Duration) {
-        self.card().now += time;
     }
 }

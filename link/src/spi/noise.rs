@@ -113,6 +113,41 @@ fn a_refused_block_has_never_been_taken() {
     }
 }
 
+/// The same where clocks get lost, or count twice: all that follows is out of step.
+#[test]
+fn a_wire_that_loses_clocks_makes_nothing_untrue() {
+    for one_in in [1_000_000, 100_000, 10_000, 3_000] {
+        for select_resets in [true, false] {
+            let (mut host, double, _) = noisy(Traits { select_resets, busy: 3, ..Traits::default() }, 1);
+            host.bring_up().expect("brought up in silence");
+            double.card().slips = one_in;
+            let (mut done, mut refused, mut unknown) = (0, 0, 0);
+            for number in 0..2000_u32 {
+                let mut block = [0xA5; 512];
+                block[..4].copy_from_slice(&number.to_be_bytes());
+                double.card().secure.clear();
+                let data = Data::Write { from: &block, token: WriteToken::Single };
+                let result = host.run(&mut [Step { command: Command::new(35, 1), data, limit: Duration::ZERO }]);
+                let secure = double.card().secure.clone();
+                let told = format!("one in {one_in}, write {number}: {result:?}");
+                match result {
+                    Ok(()) => (done, _) = (done + 1, assert_eq!(secure, [block], "{told}")),
+                    Err((error, _)) if error.taken == Taken::No => {
+                        (refused, _) = (refused + 1, assert!(secure.is_empty(), "{told}"));
+                    }
+                    Err(_) => (unknown, _) = (unknown + 1, assert!(secure.len() <= 1, "{told}")),
+                }
+            }
+            println!("one in {one_in}: {done} done, {refused} refused, {unknown} unknown");
+            assert!(done > 0 && unknown * 2 < 2000);
+            double.card().slips = 0;
+            let _ = host.run(&mut [Step { command: Command::new(13, 0), data: Data::None, limit: Duration::ZERO }]);
+            let status = Step { command: Command::new(13, 0), data: Data::None, limit: Duration::ZERO };
+            host.run(&mut [status]).expect("in step when it is quiet again");
+        }
+    }
+}
+
 /// Memory under noise: what was read or written without an error is right.
 #[test]
 fn memory_is_right_or_an_error_is_told() {
