@@ -83,11 +83,18 @@ impl<R: Receptacle> Server<R> {
         Server { bay, listener, control, machine: None, nothing: Maps::default(), begin: Instant::now() }
     }
 
-    /// Serves until a signal comes, or with `once` until the first machine has gone.
+    /// Serves until a signal comes, or with `once` until the first machine has gone. Then the card is pulled out.
     ///
     /// # Errors
     /// The system does not let it wait.
-    pub fn run(&mut self, signals: &Signals, once: bool) -> Result<End, SystemError> {
+    pub fn run(mut self, signals: &Signals, once: bool) -> Result<End, SystemError> {
+        let end = self.serve(signals, once);
+        // An empty slot is as good.
+        let _ = self.bay.eject();
+        end
+    }
+
+    fn serve(&mut self, signals: &Signals, once: bool) -> Result<End, SystemError> {
         loop {
             let pace = self.step();
             let ready = self.wait(signals, pace)?;

@@ -14,6 +14,7 @@ use std::io::{IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::os::unix::thread::JoinHandleExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -45,6 +46,10 @@ impl Running {
             Server::new(bay, listener, control).run(&Signals::new().unwrap(), once).unwrap()
         });
         Running { folder, thread }
+    }
+
+    fn raise(&self, signal: Signal) {
+        nix::sys::pthread::pthread_kill(self.thread.as_pthread_t(), signal).unwrap();
     }
 
     fn control(&self) -> PathBuf {
@@ -217,6 +222,20 @@ fn one_machine_comes_after_the_other_and_a_second_is_sent_away() {
     std::io::Write::write_all(&mut third.stream, &[0xFF; 64]).unwrap();
     assert!(matches!(third.stream.read(&mut [0]), Ok(0) | Err(_)));
     Monitor::set_up(&running).begin();
+}
+
+#[test]
+fn a_signal_ends_the_program_and_frees_the_card() {
+    let running = Running::start(Some(&Card::new(4)), false);
+    let mut monitor = Monitor::set_up(&running);
+    monitor.begin();
+    let sockets = [running.folder.path().join("s"), running.control()];
+    assert!(sockets.iter().all(|path| path.exists()));
+    // To the thread that has blocked it, not to the whole test.
+    running.raise(Signal::SIGTERM);
+    assert_eq!(running.thread.join().unwrap(), End::Signal);
+    assert!(sockets.iter().all(|path| !path.exists()));
+    assert_eq!(monitor.stream.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
