@@ -1,6 +1,7 @@
 //! An SPI bus of Linux: `/dev/spidevB.C`.
 
 use crate::SpiBus;
+use rustix::fs::{FlockOperation, flock};
 use spidev::{SpiModeFlags, SpidevOptions, SpidevTransfer};
 use std::fs;
 use std::io;
@@ -34,6 +35,8 @@ enum Idle {
 ///
 /// A message is at most as long as the module parameter `bufsiz` allows (4096 bytes by default; `spidev.bufsiz=32768` on
 /// the kernel's command line saves messages). This bus cannot switch a card's supply.
+///
+/// The device is locked (`flock`) against others that do the same.
 #[derive(Debug)]
 pub struct Spidev {
     device: spidev::Spidev,
@@ -61,6 +64,10 @@ impl Spidev {
             ));
         }
         let device = spidev::Spidev::open(path).map_err(refuse)?;
+        // The kernel lets several programs in; a card in the middle of a transfer does not.
+        if flock(device.inner(), FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Err(refuse(io::ErrorKind::ResourceBusy.into()));
+        }
         let mut bus = Spidev {
             device,
             path: path.into(),
@@ -185,7 +192,7 @@ fn open_advice(error: &io::Error) -> &'static str {
             "is the bus enabled, and the device bound to spidev (its driver_override in /sys/bus/spi/devices)?"
         }
         io::ErrorKind::PermissionDenied => "access needs the device's group, or a udev rule",
-        io::ErrorKind::ResourceBusy => "another program has it open",
+        io::ErrorKind::ResourceBusy => "another program drives the card",
         _ => "is it bound to spidev, and to no other driver?",
     }
 }
