@@ -2,14 +2,12 @@
 
 mod wire;
 
-use smcard_batch::cap::CapFile;
-use smcard_batch::issue::{IssuePlan, Recovery};
 use smcard_card::sd::{Executor, Profile, Worked};
 use smcard_link::assd::{Checksum, SecureState, Version, error, write_token};
 use smcard_link::sd::{CardState, CardStatus, Csd, Function, Scr, SwitchArgument};
 use smcard_link::{SdBus, SdResponse, Transfer};
 use wire::native::{NativeHost, Trouble, seal};
-use wire::{Apdus, SELECT, START, authenticate, inline, new_card, options, pattern, profile};
+use wire::{Apdus, SELECT, START, authenticate, inline, new_card, options, pattern, profile, wallet_batch};
 
 fn host(profile: Profile, executor: Executor) -> NativeHost {
     NativeHost::new(new_card().into_sd(options(profile, executor)).expect("a card"))
@@ -17,13 +15,6 @@ fn host(profile: Profile, executor: Executor) -> NativeHost {
 
 fn standard() -> NativeHost {
     host(Profile::default(), inline(2))
-}
-
-fn batch() -> Vec<u8> {
-    let cap = CapFile::read(&smcard_fixtures::wallet_cap()).expect("a CAP file");
-    let mut plan = IssuePlan::new(&cap);
-    plan.recovery = Recovery::Functions;
-    plan.install_all().expect("applets").build().expect("a plan").finish().expect("a batch")
 }
 
 #[test]
@@ -133,7 +124,7 @@ fn a_whole_issue_runs_over_the_bus() {
         let mut host = host(Profile::default(), executor);
         host.enter(Function::Assd2);
         authenticate(&mut host);
-        let stored = host.direct_write(b"wallet", &batch(), blocks);
+        let stored = host.direct_write(b"wallet", &wallet_batch(), blocks);
         assert_eq!((stored.sw, stored.data.len()), (0x9000, 2));
         assert_eq!(host.apdu(&START).sw, 0x9000);
     }
@@ -148,7 +139,7 @@ fn a_direct_write_can_be_taken_up_again_and_is_refused_beyond() {
     assert_eq!(host.direct_write(b"a/b", &[0; 10], 1).sw, 0x6A80);
     assert_eq!(host.direct_write(b"huge", &[0; 5 << 20], 2048).sw, 0x6A84);
 
-    let file = batch();
+    let file = wallet_batch();
     let mut open = [0; 512];
     open[..4].copy_from_slice(&u32::try_from(file.len()).unwrap().to_be_bytes());
     open[4..6].copy_from_slice(b"\x01w");
@@ -390,7 +381,7 @@ fn a_supply_that_fails_in_the_core_aborts_until_a_reset() {
     let mut host = standard();
     host.enter(Function::Assd2);
     authenticate(&mut host);
-    assert_eq!(host.direct_write(b"wallet", &batch(), 64).sw, 0x9000);
+    assert_eq!(host.direct_write(b"wallet", &wallet_batch(), 64).sw, 0x9000);
     host.card.slot().power_switch().cut();
     host.write(35, 1, &write_token(&START, Checksum::None).unwrap()).unwrap();
     let status = host.until_done();

@@ -14,6 +14,7 @@ use super::secure::Secure;
 use super::switch::Functions;
 use super::time::picoseconds;
 use smcard_link::sd::{Capacity, CardStatus, Command, ErrorToken, SwitchArgument, index as i};
+use std::time::Duration;
 
 /// What follows a command that was accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -252,9 +253,16 @@ impl Engine {
         self.memory.go_on() || self.now < self.busy_until || self.secure.core.is_resetting()
     }
 
-    /// True while only the secure core keeps the card busy.
-    pub(crate) fn waits_for_core(&mut self) -> bool {
-        self.secure.core.is_resetting()
+    /// True while blocks are being erased.
+    pub(crate) fn is_erasing(&self) -> bool {
+        self.memory.is_erasing()
+    }
+
+    /// Waits a little where the secure core keeps the card busy: a host that polls is not to burn its processor for it.
+    pub(crate) fn wait_for_core(&mut self, limit: Duration) {
+        if self.secure.core.is_resetting() {
+            self.secure.core.wait(limit);
+        }
     }
 
     /// The card is busy until this time at least.

@@ -111,6 +111,10 @@ impl Memory {
         Ok(())
     }
 
+    pub(super) fn is_erasing(&self) -> bool {
+        !self.erasing.is_empty()
+    }
+
     /// Goes on with erasing; `true` while there is more to do.
     pub(super) fn go_on(&mut self) -> bool {
         if self.erasing.is_empty() {

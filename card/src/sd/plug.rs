@@ -7,6 +7,7 @@ use super::native::SdCard;
 use super::profile::Profile;
 use super::registers::Registers;
 use super::secure::Secure;
+use super::spi::SpiCard;
 use super::time::BusTime;
 use crate::EmulatedCard;
 use crate::privilege::Power;
@@ -147,6 +148,16 @@ impl EmulatedCard {
         let time = options.time.clone();
         let (engine, slot) = self.plug(options)?;
         Ok(SdCard::new(engine, slot, time))
+    }
+
+    /// Puts the card on an SPI bus.
+    ///
+    /// # Errors
+    /// [`PlugError`].
+    pub fn into_spi(self, options: SdOptions) -> Result<SpiCard, PlugError> {
+        let time = options.time.clone();
+        let (engine, slot) = self.plug(options)?;
+        Ok(SpiCard::new(engine, slot, time))
     }
 
     fn plug(self, options: SdOptions) -> Result<(Engine, Arc<Slot>), PlugError> {

@@ -18,6 +18,11 @@ impl Engine {
         }
     }
 
+    /// True where the next block to read lies behind the end of the memory.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.flow, Flow::MemoryRead(stretch) if stretch.at >= self.registers.blocks * 512)
+    }
+
     /// Puts the next block into the front of `into`, which has room for it. Nothing has happened until
     /// [`Engine::delivered`] says that it has gone out.
     pub(crate) fn fetch(&mut self, into: &mut [u8]) -> Feed {

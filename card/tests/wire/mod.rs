@@ -2,7 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod native;
+pub mod spi;
 
+use smcard_batch::cap::CapFile;
+use smcard_batch::issue::{IssuePlan, Recovery};
 use smcard_card::scp03::{HostHandshake, SecurityLevel, StaticKeys};
 use smcard_card::sd::{Area, BusTime, Executor, Profile, RamArea, SdOptions, Worked};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
@@ -71,4 +74,12 @@ pub fn pattern(length: usize, seed: u32) -> Vec<u8> {
         .map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13).to_le_bytes()[0])
         .take(length)
         .collect()
+}
+
+/// The batch that installs the wallet.
+pub fn wallet_batch() -> Vec<u8> {
+    let cap = CapFile::read(&smcard_fixtures::wallet_cap()).expect("a CAP file");
+    let mut plan = IssuePlan::new(&cap);
+    plan.recovery = Recovery::Functions;
+    plan.install_all().expect("applets").build().expect("a plan").finish().expect("a batch")
 }
