@@ -3,7 +3,7 @@
 use crate::options::Arguments;
 use smcard_card::sd::{FileArea, Profile, SdOptions};
 use smcard_card::{EmulatedCard, OpenOptions};
-use smcard_link::SdBus;
+use smcard_link::{SdBus, SpiBus};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +39,16 @@ impl Behaviour {
     pub fn open_sd(&self, image: &Path) -> Result<Box<dyn SdBus>, String> {
         let (card, options) = self.open(image)?;
         let card = card.into_sd(options).map_err(|error| format!("{}: {error}", image.display()))?;
+        Ok(Box::new(card))
+    }
+
+    /// The card of an image, on an SPI bus; otherwise as [`Behaviour::open_sd`].
+    ///
+    /// # Errors
+    /// As [`Behaviour::open_sd`].
+    pub fn open_spi(&self, image: &Path) -> Result<Box<dyn SpiBus>, String> {
+        let (card, options) = self.open(image)?;
+        let card = card.into_spi(options).map_err(|error| format!("{}: {error}", image.display()))?;
         Ok(Box::new(card))
     }
 

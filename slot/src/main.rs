@@ -41,7 +41,7 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .init();
     let behaviour = Behaviour::new(arguments)?;
     if arguments.spi {
-        serve(arguments, Port::new(), Box::new(|_: &std::path::Path| Err("soon".into())))
+        serve(arguments, Port::new(), Box::new(move |image| behaviour.open_spi(image)))
     } else {
         serve(arguments, Controller::new(), Box::new(move |image| behaviour.open_sd(image)))
     }
