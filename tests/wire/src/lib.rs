@@ -1,0 +1,17 @@
+//! What crosses the wire: the same card on a function call, on SPI and in an SD slot.
+//!
+//! * [`scenario`]: whole stories over all three cables, with the same answers and the same bytes in the card's flash;
+//! * [`cable`], [`line`](mod@line), [`medium`], [`terminal`], [`batches`]: what they are told with;
+//! * [`traffic`]: counting in clocks.
+//!
+//! Time is counted, not waited for; the same arguments give the same figures.
+
+#![forbid(unsafe_code)]
+
+pub mod batches;
+pub mod cable;
+pub mod line;
+pub mod medium;
+pub mod scenario;
+pub mod terminal;
+pub mod traffic;
