@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm slot-demo
+.PHONY: help setup build demo test unit mounted wires kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm slot-demo
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ unit: setup
 mounted: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
 	$(CARGO) test -p smcard-tests -p smcard-kills
+
+## make wires        the tests on real mounts once more, the card behind its SPI interface, then behind the SD bus
+wires: setup
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
+	SMCARD_TEST_SOURCE=emulated-spi $(CARGO) test -p smcard-tests --quiet
+	SMCARD_TEST_SOURCE=emulated-mmc $(CARGO) test -p smcard-tests --quiet
 
 ## make kills        smcardd is killed 300 times under load: nothing acknowledged is lost, nothing half issued is visible
 kills: setup

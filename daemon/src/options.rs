@@ -18,7 +18,7 @@ pub struct Arguments {
     /// Something else than mounting.
     #[command(subcommand)]
     pub command: Option<Task>,
-    /// The card: emulated:/path/card.img
+    /// The card: emulated:, emulated-spi: or emulated-mmc: and /path/card.img, spi:/dev/spidevB.C or mmc:/dev/mmcblkN
     #[arg(required = true)]
     pub source: Option<String>,
     /// Where to mount it: an empty directory

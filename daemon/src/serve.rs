@@ -16,7 +16,7 @@ use crate::notify::{self, notify};
 use crate::options::{Arguments, MountOptions, OptionError};
 use crate::presence::Alarm;
 use crate::refusal::Refusal;
-use crate::source::{Source, SourceError};
+use crate::source::{self, Source, SourceError};
 use crate::status::View;
 use crate::tell::{Pace, TellError, Teller};
 use crate::terminal::{KeyRing, Manager};
@@ -106,13 +106,14 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let events = Events::new()?;
     let served: Arc<OnceLock<Weak<Core>>> = Arc::default();
     let recorder = Arc::new(Recorder::new(config.card.trace_lines));
-    let (emulated, looking) = (config.emulated.clone(), Arc::clone(&served));
+    let known = source::Surroundings::new(&config, Arc::clone(&recorder))?;
+    let looking = Arc::clone(&served);
     let alarm: Alarm = Arc::new(move || {
         if let Some(core) = looking.get().and_then(Weak::upgrade) {
             core.look();
         }
     });
-    let open = move || source.open(&emulated, &alarm);
+    let open = move || source.open(&known, &alarm);
     let card = open()?;
 
     let auto = config.session.authenticate == Authenticate::Auto;

@@ -100,7 +100,7 @@ fn reading() {
                 "(b'function\\n', b'function\\n')",
             ),
             ("os.read(os.open('control', R), 100)", "b''"),
-            ("sorted(os.listdir('.'))", "['apps', 'card', 'control', 'issue', 'status']"),
+            ("sorted(os.listdir('.'))", "['apps', 'card', 'control', 'issue', 'status', 'trace']"),
             ("os.listdir('apps/none')", "ENOENT"),
             ("os.listdir('status')", "ENOTDIR"),
         ],

@@ -5,12 +5,12 @@ mod doubles;
 pub(crate) use doubles::{Failing, Failures, Scripted, Sent};
 
 use crate::card_thread::{Panicked, Reopen, Settings, Worker};
-use crate::config::Emulated;
+use crate::config::Config;
 use crate::core::{Caller, Core, OpenFlags, Surroundings};
 use crate::presence::Alarm;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::source::Source;
+use crate::source::{self, Cable, Source};
 use crate::status::View;
 use crate::tell::Teller;
 use crate::terminal::{KeyRing, Limits, Manager, Table};
@@ -106,9 +106,11 @@ impl Rig {
             }
         });
         let milliseconds = u64::try_from(setup.delay.as_millis()).unwrap();
-        let emulated = Emulated { command_delay_ms: milliseconds, ..Emulated::default() };
-        let source = Source::Emulated(path.to_owned());
-        let open = move || source.open(&emulated, &alarm);
+        let mut config = Config::default();
+        config.emulated.command_delay_ms = milliseconds;
+        let known = source::Surroundings::new(&config, Arc::new(Recorder::new(64))).unwrap();
+        let source = Source::Emulated(Cable::Direct, path.to_owned());
+        let open = move || source.open(&known, &alarm);
         let card = open().unwrap();
         Self::with(setup, card, Some(Box::new(open)), &served)
     }
