@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/vm-common.sh
 . scripts/vm-common.sh
 
-packages=systemd,systemd-sysv,udev,kmod,fuse3,mmc-utils,mount,e2fsprogs,dosfstools,procps,util-linux,strace,busybox-static,cpio,xz-utils
+packages=systemd,systemd-sysv,udev,kmod,fuse3,mmc-utils,mount,e2fsprogs,dosfstools,fdisk,procps,util-linux,strace,busybox-static,cpio,xz-utils
 # What the first program loads, then what scenarios load.
 boot_modules="virtio_pci virtio_blk ext4 crc32c_generic virtio_console"
 modules="9p 9pnet_virtio fuse cuse mmc_block sdhci_pci vhci-hcd rtsx_usb rtsx_usb_sdmmc vub300 spi-pxa2xx-platform spi-pxa2xx-pci

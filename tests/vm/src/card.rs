@@ -17,6 +17,9 @@ const ISSUE: Duration = Duration::from_secs(120);
 
 /// The application of the scenarios: an NFC Forum Type 4 Tag.
 pub const APPLICATION: &str = "D2760000850101";
+/// The well-known test key of a new emulated card; no other card is given it without being told.
+const TEST_KEY: &str = "404142434445464748494A4B4C4D4E4F";
+
 /// A last command that fails: DELETE of what is not there.
 const FAILS: &str = "80E40000094F07D2760000850199\n";
 
@@ -77,7 +80,11 @@ impl<'a> Card<'a> {
     /// # Errors
     /// What the daemon says, if it does not mount.
     pub fn mount(guest: &'a mut Machine, source: &str, configuration: &str) -> Result<Self> {
-        guest.sh(&format!("mkdir -p {MOUNT}; cat > /run/smcardd.toml <<'END'\n{configuration}\nEND"))?;
+        guest.sh(&format!(
+            "mkdir -p {MOUNT}; umask 77
+             for name in enc mac dek; do echo \"$name = \\\"{TEST_KEY}\\\"\"; done > /run/keys
+             printf '[keys]\\nfile = \"/run/keys\"\\n' > /run/smcardd.toml; cat >> /run/smcardd.toml <<'END'\n{configuration}\nEND"
+        ))?;
         let started = guest.run(
             &format!(
                 "systemctl reset-failed smcardd 2>/dev/null

@@ -3,12 +3,13 @@
 mod board;
 mod daemon;
 mod issue;
-mod kernel;
+mod reader;
+mod slot;
 
 use crate::scenario::Scenario;
 
 /// All scenarios, in the order they run.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [kernel::ALL, daemon::ALL, board::ALL].concat()
+    [reader::ALL, slot::ALL, daemon::ALL, board::ALL].concat()
 }
