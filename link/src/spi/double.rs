@@ -312,7 +312,7 @@ impl Card {
             self.out.push_back(token);
             return;
         }
-        self.out.push_back(0xFE);
+        self.out.push_back(self.traits.start_token);
         let checksum = crc16(data) ^ u16::from(self.traits.damaged_out.contains(&self.blocks_out));
         self.out.extend(data);
         self.out.extend(checksum.to_be_bytes());

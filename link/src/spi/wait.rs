@@ -15,7 +15,7 @@ pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(1);
 const GAP: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
 
 /// Bytes of a look at a busy card, which works whether it is clocked or not.
-const LOOK_BUSY: usize = 8;
+const LOOK_BUSY: usize = 2;
 /// Bytes of a look for data: a part of the time until they begin may be counted in clocks (NSAC of the CSD).
 const LOOK_DATA: usize = 64;
 

@@ -35,6 +35,7 @@ pub(in crate::spi) struct Traits {
     pub(in crate::spi) flipped: Vec<u32>,
     pub(in crate::spi) flip_bit: u8,
     pub(in crate::spi) stop_tokens_lost: u32,
+    pub(in crate::spi) start_token: u8,
     /// Reads answered with this error token.
     pub(in crate::spi) error_token: Option<u8>,
     /// CMD36 is answered with R1 00 and no data, and CMD13 tells.
@@ -71,6 +72,7 @@ impl Default for Traits {
             flipped: Vec::new(),
             flip_bit: 0x08,
             stop_tokens_lost: 0,
+            start_token: 0xFE,
             error_token: None,
             quiet_refusal: false,
             removed_after: None,
