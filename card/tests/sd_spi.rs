@@ -24,7 +24,7 @@ fn standard() -> SpiHost {
 /// Clocks `bytes` with chip select as it is.
 fn exchange(bus: &mut dyn SpiBus, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    bus.exchange(&mut bytes).unwrap();
+    bus.exchange(&mut bytes).expect("the controller");
     bytes
 }
 

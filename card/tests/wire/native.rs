@@ -63,7 +63,8 @@ impl NativeHost {
             Some(SdResponse::Short(status)) => {
                 let status = CardStatus(status);
                 // What the response says of the command before is not about this one.
-                let own = CardStatus(status.0 & !(CardStatus::ILLEGAL_COMMAND.0 | CardStatus::COM_CRC_ERROR.0));
+                let before = CardStatus::ILLEGAL_COMMAND.0 | CardStatus::COM_CRC_ERROR.0 | CardStatus::ERASE_RESET.0;
+                let own = CardStatus(status.0 & !before);
                 if own.is_error() { Err(Trouble::Refused(own)) } else { Ok(status) }
             }
             _ => Err(Trouble::NoResponse),

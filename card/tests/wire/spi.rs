@@ -34,6 +34,8 @@ pub enum Trouble {
 }
 
 const IDLE: u8 = 0x01;
+/// An erase sequence was cleared; the command is executed all the same.
+const ERASE_RESET: u8 = 0x02;
 
 impl SpiHost<SpiCard> {
     pub fn new(card: SpiCard) -> Self {
@@ -104,16 +106,16 @@ impl<B: SpiBus> SpiHost<B> {
             self.deselect();
             return Err(Trouble::Silent);
         };
-        if r1 & !IDLE != 0 {
+        if r1 & !(IDLE | ERASE_RESET) != 0 {
             self.deselect();
-            return Err(Trouble::R1(r1));
+            return Err(Trouble::R1(r1 & !ERASE_RESET));
         }
         let more = match command.spi_response(application) {
             ResponseKind::R1 | ResponseKind::R1b => 0,
             ResponseKind::R2 => 1,
             ResponseKind::R3 | ResponseKind::R7 => 4,
         };
-        let mut response = vec![r1];
+        let mut response = vec![r1 & !ERASE_RESET];
         response.extend((0..more).map(|_| self.byte(0xFF)));
         if command.spi_response(application) == ResponseKind::R1b {
             self.not_busy()?;

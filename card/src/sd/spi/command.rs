@@ -151,8 +151,9 @@ impl Machine {
                 self.engine.show(&cid);
                 self.respond(R1::default(), &[]);
             }
-            // The bus is one bit wide here.
+            // The bus is one bit wide here, and knows no CMD23.
             i::ACMD_SET_BUS_WIDTH if application => self.respond(R1::ILLEGAL, &[]),
+            i::SET_BLOCK_COUNT if !application => self.respond(R1::ILLEGAL, &[]),
             _ => self.transfer(command, application),
         }
     }
