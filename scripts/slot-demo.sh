@@ -44,7 +44,8 @@ cat > "$share/demo.sh" <<'GUEST'
 exec > /dev/ttyS0 2>&1 < /dev/null
 export PATH=$PATH:/programs SMCARD=/mnt/card
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
-run() { echo "guest# $*"; "$@"; }
+# Behind a pipe nobody draws progress.
+run() { echo "guest# $*"; "$@" 2>&1 | cat; return "${PIPESTATUS[0]}"; }
 wait_for() { for _ in $(seq 200); do eval "$1" && return 0; sleep 0.1; done; echo "not within 20 s: $1"; exit 1; }
 mkdir -p /mnt/card /mnt/memory
 echo @begin
@@ -63,7 +64,10 @@ run umount /mnt/memory
 run e2fsck -fn /dev/mmcblk0
 
 say "smcardd speaks to the secure part through the kernel's MMC stack"
-run smcardd mmc:/dev/mmcblk0 /mnt/card || exit 1
+# The well-known test keys, which a new image has; a real card gets its own.
+(umask 077; for key in enc mac dek; do echo "$key = \"404142434445464748494A4B4C4D4E4F\""; done > /run/preparer.keys)
+printf '[keys]\nfile = "/run/preparer.keys"\n' > /run/smcardd.toml
+run smcardd mmc:/dev/mmcblk0 /mnt/card --config /run/smcardd.toml || exit 1
 run cat /mnt/card/status
 run cp /share/ndef.batch /mnt/card/issue/
 run smcardctl start || exit 1
@@ -99,7 +103,7 @@ done=
 while IFS= read -r -t "${SLOT_DEMO_SECONDS:-180}" line; do
     line=${line%$'\r'}
     case $line in
-        @begin) begun=yes ;;
+        *@begin) begun=yes ;; # the console says something of its own before it
         @eject) ctl eject ;;
         @insert) ctl insert "$work/card.img" ;;
         @done) done=yes ;;
