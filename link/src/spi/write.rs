@@ -30,11 +30,15 @@ impl SpiHost {
         self.wire.align();
         self.wire.ensure(8, 0)?;
         let start = if token == WriteToken::Single { START_BLOCK } else { START_MULTI };
+        let mut certain = true;
         for (number, block) in from.chunks(BLOCK).enumerate() {
             let refused = match self.write_block(start, block, limit) {
-                Ok(DataResponse::Accepted) => continue,
-                Ok(DataResponse::Crc) => Trouble::new(BusFault::BlockCrc, ""),
-                Ok(DataResponse::WriteError) => Trouble::new(BusFault::BlockRefused, ""),
+                Ok((DataResponse::Accepted, plain)) => {
+                    certain &= plain;
+                    continue;
+                }
+                Ok((DataResponse::Crc, _)) => Trouble::new(BusFault::BlockCrc, ""),
+                Ok((DataResponse::WriteError, _)) => Trouble::new(BusFault::BlockRefused, ""),
                 Err(trouble) => return Err(trouble.with_blocks(number)),
             };
             return Err(self.after_refusal(refused, token == WriteToken::MultiStop).with_blocks(number));
@@ -44,23 +48,34 @@ impl SpiHost {
         if token == WriteToken::MultiStop {
             self.stop_token(limit).map_err(|trouble| trouble.with_blocks(blocks))?;
         }
+        if command.index == index::WRITE_SEC_CMD && certain {
+            // Its outcome is in the secure side's status register, and a card that wants CMD12 behind it wants it at once.
+            return Ok(());
+        }
         self.verdict(token == WriteToken::MultiStop).map_err(|trouble| trouble.with_blocks(blocks))
     }
 
-    /// One block, until the card is ready for what comes next.
-    fn write_block(&mut self, start: u8, block: &[u8], limit: Duration) -> Result<DataResponse, Trouble> {
+    /// One block, until the card is ready for what comes next. The second part is true for a response on the byte grid that,
+    /// if the block was taken, had busy behind it: one that no lost clock can have made of another.
+    fn write_block(&mut self, start: u8, block: &[u8], limit: Duration) -> Result<(DataResponse, bool), Trouble> {
         self.wire.send(&[&[start], block, &crc16(block).to_be_bytes()], self.tail)?;
         self.wire.meter().block();
         let behind = self.wire.available();
         let clocked = self.wire.meter().bytes();
-        let response = self.data_response()?;
+        let (response, on_grid) = self.data_response()?;
         if response != DataResponse::Accepted {
-            return Ok(response);
+            return Ok((response, on_grid));
         }
         let until_response = (self.wire.meter().bytes() - clocked, self.wire.available());
         // Busy may begin one byte later (NBR).
-        self.wire.ensure(8, 0)?;
+        self.wire.ensure(16, 0)?;
+        let mut busy = self.wire.peek() != 0xFF;
         self.wire.skip(8);
+        busy |= self.wire.peek() != 0xFF;
+        if !on_grid && !busy {
+            // A refusal whose bits a lost clock has moved looks the same.
+            return Err(Trouble::unknown(BusFault::BlockUnclear, "accepted, off the byte grid, and not busy"));
+        }
         self.wait_ready(limit, WRITE_LIMIT)?;
         // All numbers here are of bytes behind the block.
         let total = |(more, left): (u64, usize)| {
@@ -69,12 +84,12 @@ impl SpiHost {
         let ready_after = total((self.wire.meter().bytes() - clocked, self.wire.available()));
         let learned = if ready_after <= TAIL_MAX { ready_after } else { total(until_response) };
         self.tail = learned.clamp(TAIL_MIN, TAIL_MAX);
-        Ok(response)
+        Ok((response, on_grid && busy))
     }
 
     /// The data response: `xxx0sss1`. As Linux does, only the first byte may have its undefined bits 0 and be shifted;
-    /// later ones are found by their first 0 bit, or by their byte.
-    fn data_response(&mut self) -> Result<DataResponse, Trouble> {
+    /// later ones are found by their first 0 bit, or by their byte. The second part is true for one on the byte grid.
+    fn data_response(&mut self) -> Result<(DataResponse, bool), Trouble> {
         for late in 0..RESPONSE_WITHIN {
             self.wire.ensure(8, 0)?;
             let byte = self.wire.peek() | if late == 0 { 0xE0 } else { 0 };
@@ -94,7 +109,7 @@ impl SpiHost {
             self.trace.response(&response);
             self.wire.skip(5);
             self.wire.align();
-            return Ok(response);
+            return Ok((response, straight == Some(response)));
         }
         Err(Trouble::unknown(BusFault::BlockUnclear, format!("nothing within {RESPONSE_WITHIN} bytes")))
     }
