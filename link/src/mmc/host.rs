@@ -108,7 +108,14 @@ impl MmcHost {
         if circumstances.answered && !circumstances.spi {
             seen.push_str(&format!(", response {:?}", CardStatus(response)));
         }
+        let answered = circumstances.answered;
         let mut judgement = errno::judge(error, circumstances);
+        if answered {
+            // No data came, or none was taken, because the card had refused the command.
+            if let Some(refused) = self.refused(command, response, circumstances.follows) {
+                judgement = Judgement { fault: refused.fault, taken: refused.taken, ask: false };
+            }
+        }
         if judgement.ask && circumstances.begun {
             self.ask(&mut judgement, &mut seen);
         }

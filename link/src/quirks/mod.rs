@@ -190,7 +190,6 @@ pub struct QuirkRow {
 const SMCRD: QuirkRow = QuirkRow {
     cards: CardMatch { manufacturer: Some(0x00), oem: Some(*b"SM"), product: Some(*b"SMCRD") },
     quirks: QuirkOverrides {
-        psi_length: Some(PsiLength::Short),
         stop_after_write: Some(Stop::No),
         stop_after_read: Some(Stop::No),
         blocks_max: Some(128),
@@ -260,7 +259,7 @@ mod tests {
     fn the_rows_are_those_of_the_protocol_page() {
         let table = QuirkTable::default();
         let ours = table.find(&OURS);
-        assert_eq!((ours.blocks_max, ours.retries, ours.psi_length), (128, 8, PsiLength::Short));
+        assert_eq!((ours.blocks_max, ours.retries, ours.psi_length), (128, 8, PsiLength::Auto));
         assert!(ours.direct_write && ours.checked && ours.rereads && ours.idle_means_untaken && ours.write_file);
         assert_eq!((ours.stop_after_write, ours.stop_after_read), (Stop::No, Stop::No));
         let other = table.find(&OTHER);

@@ -4,13 +4,15 @@ use super::OpenError;
 use super::wire::{Form, Gaps, Unread, Wire};
 use crate::assd::{Properties, Register, SecureState, Version};
 use crate::quirks::PsiLength;
-use crate::sd::{Command, Function, SwitchArgument, SwitchStatus, index};
-use crate::{BusError, BusFault, Data, LinkError};
+use crate::sd::{Cid, Command, Function, SwitchArgument, SwitchStatus, index};
+use crate::{BusError, BusFault, Data, LinkError, Trace};
 use std::time::Duration;
 
 /// How long a function may be busy, and how far apart it is asked for.
 const SWITCH_LIMIT: Duration = Duration::from_secs(2);
 const SWITCH_GAP: Duration = Duration::from_millis(16);
+/// How often the secure command set is entered before it counts as missing.
+const ENTRIES: u32 = 3;
 /// How often something that came damaged is asked for again.
 const TRIES: u32 = 8;
 /// Rounds of dropping and resetting until a card counts as one that does not come to rest.
@@ -26,8 +28,19 @@ pub(super) enum Unsettled {
 }
 
 impl Wire {
-    /// Enters the secure command set and brings the card to where a command can be sent.
+    /// Enters the secure command set and brings the card to where a command can be sent. A card may lose it again on the
+    /// way; that it has none is believed after the third time.
     pub(super) fn enter(&mut self) -> Result<(), OpenError> {
+        for _ in 1..ENTRIES {
+            match self.enter_once() {
+                Err(OpenError::Lies { .. } | OpenError::Bus(_)) if !self.gone => {}
+                done => return done,
+            }
+        }
+        self.enter_once()
+    }
+
+    fn enter_once(&mut self) -> Result<(), OpenError> {
         if !self.identity.has_switch {
             return Err(OpenError::NotSecure("it is older than SD version 1.10 and has no CMD6".into()));
         }
@@ -128,7 +141,13 @@ impl Wire {
             match self.step(Command::new(index::SWITCH_FUNC, argument.0), data, Duration::ZERO) {
                 Ok(()) => {
                     let status = SwitchStatus(into);
-                    self.trace.register(&status);
+                    self.trace.register(&format_args!(
+                        "switch status: command systems {:04X}, in force or possible {:X}{}, {} mA",
+                        status.supported(2),
+                        status.result(2),
+                        if status.is_busy(2, argument.group(2)) { ", busy" } else { "" },
+                        status.current()
+                    ));
                     return Ok(status);
                 }
                 Err(error) if self.gone || doubts.is_final(&error.fault) => return Err(error),
@@ -144,7 +163,7 @@ impl Wire {
             None => self.first_form().map_err(OpenError::from_bus)?,
         };
         let may_change = self.form.is_none() && self.quirks.psi_length == PsiLength::Auto;
-        let mut doubts = Doubts::default();
+        let (mut doubts, mut damaged) = (Doubts::default(), 0);
         loop {
             match self.read_register(Register::Properties, form) {
                 Ok(bytes) => {
@@ -160,8 +179,11 @@ impl Wire {
                     if doubts.is_final(&error.fault) {
                         return Err(OpenError::Lies { function: self.function as u8, error });
                     }
-                    // Not the length that was expected looks like damage.
-                    if may_change && matches!(error.fault, BusFault::DataCrc | BusFault::DataTimeout(_)) {
+                    // Another length than was expected looks like damage, again and again.
+                    let looks_damaged = matches!(error.fault, BusFault::DataCrc | BusFault::DataTimeout(_));
+                    damaged = if looks_damaged { damaged + 1 } else { 0 };
+                    if may_change && damaged == 2 {
+                        damaged = 0;
                         form = match form {
                             Form::Short => Form::Block,
                             Form::Block => Form::Plain,
@@ -232,7 +254,7 @@ impl Wire {
     /// From power-on to where it takes data; it must be the card it was.
     pub(super) fn bring_up(&mut self) -> Result<(), OpenError> {
         let identity = self.host.bring_up().map_err(OpenError::from_bus)?;
-        self.trace.register(&identity.cid);
+        trace_cid(&self.trace, &identity.cid);
         if !same_card(&identity.cid, &self.identity.cid) {
             return Err(OpenError::WrongCard { found: identity.cid, expected: self.identity.cid });
         }
@@ -274,8 +296,15 @@ pub(super) fn removed() -> BusError {
 }
 
 /// The same card; the checksum in the last byte is not compared, for some host drivers do not deliver it.
-pub(super) fn same_card(a: &crate::sd::Cid, b: &crate::sd::Cid) -> bool {
+pub(super) fn same_card(a: &Cid, b: &Cid) -> bool {
     a.0[..15] == b.0[..15]
+}
+
+/// The CID with its fields in words.
+pub(super) fn trace_cid(trace: &Trace, cid: &Cid) {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let (oem, product) = (text(&cid.oem()), text(&cid.product()));
+    trace.register(&format_args!("CID {cid:?}: manufacturer {:02X}, OEM {oem}, product {product}", cid.manufacturer()));
 }
 
 /// How often a card is asked again before a failure is believed.

@@ -74,7 +74,7 @@ impl AssdCard {
             trace.error(&error);
             OpenError::from_bus(error)
         })?;
-        trace.register(&identity.cid);
+        enter::trace_cid(&trace, &identity.cid);
         if let Some(expected) = expected.filter(|expected| !enter::same_card(expected, &identity.cid)) {
             return Err(OpenError::WrongCard { found: identity.cid, expected });
         }
@@ -157,11 +157,11 @@ impl AssdCard {
 
     fn restart(&mut self) -> Result<(), LinkError> {
         let bus = |error: OpenError| error.into_link();
+        self.wire.trace.note(format_args!("power off and on"));
         if self.wire.host.power_cycle()? {
-            self.wire.trace.note(format_args!("power off and on"));
             self.wire.bring_up().and_then(|()| self.wire.enter()).map_err(bus)?;
         } else {
-            self.wire.trace.note(format_args!("the supply cannot be switched: the secure core is reset"));
+            self.wire.trace.note(format_args!("the host cannot do that: the secure core is reset"));
             if self.wire.reset_core().is_err() {
                 self.wire.powered()?;
                 self.wire.bring_up().and_then(|()| self.wire.enter()).map_err(bus)?;
