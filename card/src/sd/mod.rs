@@ -16,6 +16,7 @@ mod area;
 mod direct;
 mod engine;
 mod executor;
+pub mod faults;
 mod loss;
 mod memory;
 mod native;
