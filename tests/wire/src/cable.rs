@@ -204,12 +204,8 @@ impl Rig {
         let quirks = self.setup.quirks.clone();
         let power = self.slot.as_ref().map(SlotHandle::power_switch);
         match (&mut self.plug, host) {
-            (Plug::Call(card), _) => {
-                // One that is there holds its medium.
-                if card.is_none() {
-                    *card = Some(self.setup.switch_on(&self.image)?);
-                }
-            }
+            // One that is there holds its medium.
+            (Plug::Call(card @ None), _) => *card = Some(self.setup.switch_on(&self.image)?),
             (Plug::Spi(_, card) | Plug::Mmc(_, card), Some(host)) => {
                 *card = None;
                 *card = Some(AssdCard::open(host, AssdOptions { power, quirks, ..AssdOptions::default() })?);

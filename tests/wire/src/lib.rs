@@ -2,7 +2,7 @@
 //!
 //! * [`scenario`]: whole stories over all three cables, with the same answers and the same bytes in the card's flash;
 //! * [`cable`], [`line`](mod@line), [`medium`], [`terminal`], [`batches`]: what they are told with;
-//! * [`traffic`]: counting in clocks.
+//! * [`traffic`], [`efficiency`], [`delay`]: what it costs, in clocks; [`table`], [`page`]: where that is told.
 //!
 //! Time is counted, not waited for; the same arguments give the same figures.
 
@@ -10,8 +10,12 @@
 
 pub mod batches;
 pub mod cable;
+pub mod delay;
+pub mod efficiency;
 pub mod line;
 pub mod medium;
+pub mod page;
 pub mod scenario;
+pub mod table;
 pub mod terminal;
 pub mod traffic;

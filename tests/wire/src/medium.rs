@@ -31,7 +31,6 @@ impl Image {
     }
 
     /// The bytes.
-    #[must_use]
     pub fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,7 +34,7 @@ pub struct Traffic {
     pub clocks: u64,
     /// Commands, those after CMD55 and CMD55 itself included.
     pub commands: u64,
-    /// Data blocks, either way; on SPI those to the card.
+    /// Data blocks to the card.
     pub blocks: u64,
     /// Commands CMD36: polls and other looks at a register.
     pub looks: u64,
@@ -75,7 +75,6 @@ impl Traffic {
 
     /// A block from the card.
     pub(crate) fn sd_read(&mut self, bytes: usize, wide: bool) {
-        self.blocks += 1;
         self.clocks += NAC + FRAME + data(bytes, wide);
     }
 
@@ -85,10 +84,12 @@ impl Traffic {
         self.clocks += NWR + FRAME + data(bytes, wide) + CRC_STATUS;
     }
 
-    /// A message to the card on SPI. A command or a block stands at the beginning of one; blocks that come are not seen.
+    /// A message to the card on SPI. A command or a block stands at the beginning of one.
     pub(crate) fn spi(&mut self, message: &[u8]) {
         self.clocks += u64::try_from(message.len()).unwrap_or(u64::MAX) * 8;
-        if let Some((&[first, a, b, c, d, last], _)) = message.split_first_chunk() {
+        // The driver gives the card eight clocks before a command.
+        let frame = message.strip_prefix(&[0xFF]).unwrap_or(message);
+        if let Some((&[first, a, b, c, d, last], _)) = frame.split_first_chunk() {
             let command = first & 0xC0 == 0x40 && last == crc7(&[first, a, b, c, d]) << 1 | 1;
             self.commands += u64::from(command);
             self.looks += u64::from(command && first & 0x3F == index::SEND_PSI);
@@ -123,11 +124,11 @@ mod tests {
         assert_eq!(traffic.clocks, 48 + 2 + 48 + 8 + 2 + 1024 + 18);
         traffic.sd_command(36, Response::Short);
         traffic.sd_read(32, false);
-        assert_eq!((traffic.commands, traffic.blocks, traffic.looks), (2, 2, 1));
-        traffic.spi(&[0x64, 0, 0, 0, 4, crc7(&[0x64, 0, 0, 0, 4]) << 1 | 1, 0xFF]);
+        assert_eq!((traffic.commands, traffic.blocks, traffic.looks), (2, 0, 1));
+        traffic.spi(&[0xFF, 0x64, 0, 0, 0, 4, crc7(&[0x64, 0, 0, 0, 4]) << 1 | 1, 0xFF]);
         traffic.spi(&[0xFE; 515]);
         traffic.spi(&[0xFF; 600]);
-        assert_eq!((traffic.commands, traffic.blocks, traffic.looks), (3, 3, 2), "what stands in a message");
+        assert_eq!((traffic.commands, traffic.blocks, traffic.looks), (3, 1, 2), "what stands in a message");
         assert_eq!(Traffic { clocks: 50_000_000, ..traffic }.time(25_000_000), Duration::from_secs(2));
     }
 }

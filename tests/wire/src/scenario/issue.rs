@@ -14,6 +14,7 @@ use smcard_fixtures::aid;
 use smcard_link::{PrivilegeKind, RecoveryKind};
 
 type Batch = fn() -> Result<Vec<u8>>;
+type Change = fn(&mut Setup);
 
 /// The sizes: name, batch, bytes of the card, what answers afterwards.
 pub(super) const SIZES: [(&str, Batch, u64, &[u8]); 3] = [
@@ -29,7 +30,7 @@ fn sized(size: u64) -> Setup {
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
-    let behaviours: [(&str, fn(&mut Setup)); 4] = [
+    let behaviours: [(&str, Change); 4] = [
         ("answered at once", |_| {}),
         ("answered after polls", |setup| setup.executor = Executor::Inline { polls: 5, worked: Worked::Last }),
         ("answered by a thread", |setup| setup.executor = Executor::Thread),
