@@ -16,6 +16,8 @@ impl SpiHost {
     /// Puts host and card in step again, and puts into the trouble what was learned by it.
     pub(super) fn settle(&mut self, mut trouble: Trouble, phase: Phase) -> Trouble {
         match self.try_settle(&mut trouble, phase) {
+            // What the controller says of itself is not to be covered up.
+            Ok(false) if matches!(trouble.fault, BusFault::Io(_)) => self.unsure = true,
             Ok(true) => {}
             Ok(false) => {
                 trouble.seen = match trouble.seen.as_str() {

@@ -4,7 +4,9 @@ use super::double::{Double, Traits};
 use super::{SpiCrc, SpiHost, SpiOptions};
 use crate::sd::{Command, index};
 use crate::{BusError, BusFault, CardHost, Data, Recorder, Step, Taken, Trace, WriteToken};
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 fn host(double: &Double) -> SpiHost {
@@ -384,6 +386,46 @@ fn a_card_pulled_out_anywhere_is_gone() {
             let again = run(&mut host, Command::new(13, 0), Data::None).unwrap_err();
             assert!(matches!(again.fault, BusFault::Removed | BusFault::BusyTimeout(_)), "{again}");
         }
+    }
+}
+
+/// A bus whose controller fails at the n-th message from now.
+struct Failing(Double, Arc<AtomicI32>);
+
+impl crate::SpiBus for Failing {
+    fn select(&mut self, selected: bool) -> io::Result<()> {
+        self.0.select(selected)
+    }
+    fn exchange(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        if self.1.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(io::Error::other("the controller is stuck"));
+        }
+        self.0.exchange(bytes)
+    }
+    fn set_clock(&mut self, hz: u32) -> io::Result<u32> {
+        self.0.set_clock(hz)
+    }
+    fn message_max(&self) -> usize {
+        4096
+    }
+}
+
+#[test]
+fn what_the_controller_says_is_told_and_the_card_is_in_step_afterwards() {
+    for message in 0..3 {
+        let double = Double::new(Traits { busy: 40, ..Traits::default() });
+        let fails = Arc::new(AtomicI32::new(-1));
+        let bus = Failing(double.clone(), fails.clone());
+        let mut host = SpiHost::new(Box::new(bus), Box::new(double.clone()), SpiOptions::default(), Trace::off());
+        host.bring_up().expect("brought up");
+        fails.store(message, Ordering::Relaxed);
+        let write = Data::Write { from: &[5; 512], token: WriteToken::Single };
+        let error = run(&mut host, Command::new(35, 1), write).expect_err("a stuck controller");
+        assert!(error.to_string().contains("the controller is stuck"), "{error}");
+        assert_eq!(error.taken, Taken::Unknown);
+        let write = Data::Write { from: &[6; 512], token: WriteToken::Single };
+        run(&mut host, Command::new(35, 1), write).expect("in step");
+        assert_eq!(double.card().secure.last(), Some(&[6; 512]), "message {message}");
     }
 }
 
