@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::agent::Output;
 use crate::lab::Lab;
 use crate::machine::{Machine, SOON};
 
@@ -41,7 +42,7 @@ pub fn batches(lab: &Lab) -> Result<()> {
     };
     let also = lab.path("fails.apdu");
     fs::write(&also, FAILS).context("writing a file of APDUs")?;
-    pack("tag.batch", &["--applet", &applet])?;
+    pack("tag.batch", &["--recovery", "function", "--applet", &applet])?;
     pack("bad.batch", &["--applet", &applet, "--also", &also.to_string_lossy()])
 }
 
@@ -53,13 +54,15 @@ fn on_host(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What `smcardctl start` says of an issue.
+/// What `smcardctl` says of an issue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Issue {
     /// `done` or `failed`.
     pub state: String,
-    /// Status word, hexadecimal.
+    /// Status word, hexadecimal; empty if the card has not answered.
     pub status_word: String,
+    /// What is wrong with the link; empty if the card has answered.
+    pub error: String,
     /// Commands of the batch.
     pub commands: u64,
     /// Commands given, the failing one included.
@@ -88,7 +91,7 @@ impl<'a> Card<'a> {
         let started = guest.run(
             &format!(
                 "systemctl reset-failed smcardd 2>/dev/null
-                 systemd-run -q --unit smcardd -p Type=notify -p TimeoutStartSec=60 -E SMCARD_LOG=info \
+                 systemd-run -q --unit smcardd -p Type=notify -p TimeoutStartSec=60 -p 'ExecStopPost=-/bin/umount -l {MOUNT}' -E SMCARD_LOG=info \
                  /programs/smcardd {source} {MOUNT} -f --config /run/smcardd.toml"
             ),
             Duration::from_secs(90),
@@ -122,17 +125,33 @@ impl<'a> Card<'a> {
     /// If `smcardctl` does not say.
     pub fn start(&mut self, batch: &str) -> Result<Issue> {
         let output = self.guest.run(&ctl(&format!("start --json {batch}")), ISSUE)?;
-        let value: Value = serde_json::from_str(output.text.trim())
-            .with_context(|| format!("smcardctl start ended with {}: {}", output.status, output.text))?;
-        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        let number = |name: &str| value[name].as_u64().with_context(|| format!("{name} is missing in {value}"));
-        Ok(Issue {
-            state: text("state"),
-            status_word: text("sw"),
-            commands: number("commands")?,
-            given: number("given")?,
-            exchanges: number("exchanges")?,
-        })
+        outcome("start", &output)
+    }
+
+    /// START of a batch, without waiting for what becomes of it.
+    ///
+    /// # Errors
+    /// If the daemon does not take it.
+    pub fn begin(&mut self, batch: &str) -> Result<()> {
+        self.guest.sh(&ctl(&format!("start --no-wait {batch}"))).map(|_| ())
+    }
+
+    /// What became of the issue that was started last.
+    ///
+    /// # Errors
+    /// If `smcardctl` does not say.
+    pub fn wait(&mut self) -> Result<Issue> {
+        let output = self.guest.run(&ctl("wait --json"), ISSUE)?;
+        outcome("wait", &output)
+    }
+
+    /// Waits until the status begins with `word`.
+    ///
+    /// # Errors
+    /// If it does not soon.
+    pub fn wait_status(&mut self, word: &str) -> Result<()> {
+        let what = format!("the card's status {word:?}");
+        self.guest.wait_for(&what, ISSUE, &format!("grep -q '^{word}' {MOUNT}/status"))
     }
 
     /// CLEAR: removes what an unfinished issue has written.
@@ -187,6 +206,22 @@ impl<'a> Card<'a> {
         self.guest.sh(&format!("! mountpoint -q {MOUNT} && [ $(systemctl is-failed smcardd) != failed ]"))?;
         Ok(())
     }
+}
+
+/// What `smcardctl` said became of an issue.
+fn outcome(command: &str, output: &Output) -> Result<Issue> {
+    let value: Value = serde_json::from_str(output.text.trim())
+        .with_context(|| format!("smcardctl {command} ended with {}: {}", output.status, output.text))?;
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| value[name].as_u64().with_context(|| format!("{name} is missing in {value}"));
+    Ok(Issue {
+        state: text("state"),
+        status_word: text("sw"),
+        error: text("error"),
+        commands: number("commands")?,
+        given: number("given")?,
+        exchanges: number("exchanges")?,
+    })
 }
 
 /// What the daemon has logged.

@@ -1,71 +1,67 @@
 //! Our card in the slot: the kernel's MMC stack on one side of an SD host controller, the emulated card on the other.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::ffi::OsStr;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::Machine;
 use crate::card::{self, Card};
 use crate::lab::Lab;
 use crate::machine::SOON;
 use crate::scenario::Scenario;
-use crate::scenarios::issue;
+use crate::scenarios::{SOURCE_IN_SLOT, issue, new_card};
 use crate::slot::Slot;
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "slot-memory",
-        shows: "mmc_block on our open area: mke2fs, mount, copy, e2fsck, and the data are still there in another slot",
+        shows: "mmc_block on our open area: mke2fs, mount, copy, fstrim, e2fsck; the files outlast a pull",
         run: memory,
     },
     Scenario {
         name: "slot-issue",
-        shows: "smcardd mmc:/dev/mmcblk0: an issue in two exchanges, a failing one with its count, the application answers",
+        shows: "smcardd mmc:/dev/mmcblk0: two exchanges an issue, a failing one with its count, the application answers",
         run: issue,
     },
     Scenario {
-        name: "slot-both",
-        shows: "a file system on the open area is written and read while the card issues itself",
-        run: both,
+        name: "slot-profiles",
+        shows: "the same with cards of other kinds: ASSD 1.1, function 4, byte addresses, no CMD16, needs CMD12, mode lost",
+        run: profiles,
+    },
+    Scenario {
+        name: "slot-refusals",
+        shows: "cards without secure commands, one that lies, one that is locked: each is refused and says why",
+        run: refusals,
+    },
+    Scenario {
+        name: "slot-alone",
+        shows: "disk and secure commands exclude each other: whoever comes second is told that the card is in use",
+        run: alone,
     },
 ];
 
-/// The source of a card in the slot.
-const SOURCE: &str = "mmc:/dev/mmcblk0";
-
-/// A new card of that recovery kind, in an image.
-fn new_card(lab: &Lab, name: &str, recovery: &str) -> Result<PathBuf> {
-    let image = lab.path(name);
-    let created = Command::new(lab.rig().program("smcardd")?)
-        .arg("create")
-        .arg(&image)
-        .args(["--size", "16M", "--recovery", recovery])
-        .output()
-        .context("starting smcardd")?;
-    if !created.status.success() {
-        bail!("smcardd create: {}", String::from_utf8_lossy(&created.stderr));
-    }
-    Ok(image)
-}
-
 /// A machine with our card in its slot.
-fn with_card(lab: &Lab, image: &Path, arguments: &[&str]) -> Result<(Machine, Slot)> {
+pub(super) fn with_card(lab: &Lab, image: &Path, arguments: &[&str]) -> Result<(Machine, Slot)> {
     let mut guest = lab.machine()?;
-    let mut line: Vec<_> = arguments.iter().map(std::ffi::OsStr::new).collect();
-    line.push(image.as_os_str());
-    let mut slot = Slot::start_with(lab, &line)?;
-    slot.plug(&mut guest)?;
-    appears(&mut guest)?;
+    let slot = add_card(lab, &mut guest, image, arguments)?;
     Ok((guest, slot))
 }
 
-fn appears(guest: &mut Machine) -> Result<()> {
+pub(super) fn add_card(lab: &Lab, guest: &mut Machine, image: &Path, arguments: &[&str]) -> Result<Slot> {
+    let mut line: Vec<_> = arguments.iter().map(OsStr::new).collect();
+    line.push(image.as_os_str());
+    let mut slot = Slot::start_with(lab, &line)?;
+    slot.plug(guest)?;
+    appears(guest)?;
+    Ok(slot)
+}
+
+pub(super) fn appears(guest: &mut Machine) -> Result<()> {
     guest.wait_for("/dev/mmcblk0", SOON, "[ -b /dev/mmcblk0 ]")
 }
 
-fn disappears(guest: &mut Machine) -> Result<()> {
+pub(super) fn disappears(guest: &mut Machine) -> Result<()> {
     guest.wait_for("the card's end", SOON, "[ ! -e /dev/mmcblk0 ]")
 }
 
@@ -93,23 +89,85 @@ fn issue(lab: &Lab) -> Result<()> {
     let image = new_card(lab, "card.img", "function")?;
     card::batches(lab)?;
     let (mut guest, slot) = with_card(lab, &image, &[])?;
-    let mut card = Card::mount(&mut guest, SOURCE, "")?;
+    let mut card = Card::mount(&mut guest, SOURCE_IN_SLOT, "")?;
     issue::both(&mut card)?;
     card.unmount()?;
-    // What was issued is the card's, not the daemon's.
-    let mut card = Card::mount(&mut guest, SOURCE, "")?;
+    // The application is selected still: the card has not lost its power.
+    let mut card = Card::mount(&mut guest, SOURCE_IN_SLOT, "")?;
     card.must_answer()?;
     card.unmount()?;
     drop(guest);
     slot.stop()
 }
 
-fn both(lab: &Lab) -> Result<()> {
+/// Profiles of cards with protected memory, and whether this project's additions are there: without, a batch is written by
+/// commands, each an exchange of its own.
+const PROFILES: [(&str, bool); 9] = [
+    ("assd-1.1", true),
+    ("function-4", true),
+    ("sdsc", true),
+    ("cmd16-refused", true),
+    ("psi-512", true),
+    ("needs-stop", true),
+    ("slow", true),
+    ("mode-lost", true),
+    ("no-protected-memory", false),
+];
+
+fn profiles(lab: &Lab) -> Result<()> {
+    card::batches(lab)?;
+    let mut guest = lab.machine()?;
+    for (profile, direct) in PROFILES {
+        one_profile(lab, &mut guest, profile, direct).with_context(|| format!("profile {profile}"))?;
+    }
+    Ok(())
+}
+
+fn one_profile(lab: &Lab, guest: &mut Machine, profile: &str, direct: bool) -> Result<()> {
+    let image = new_card(lab, &format!("{profile}.img"), "function")?;
+    let mut slot = add_card(lab, guest, &image, &["--profile", profile])?;
+    let mut card = Card::mount(guest, SOURCE_IN_SLOT, "")?;
+    let told = card.value("card/direct_write")?;
+    ensure!(told == if direct { "yes" } else { "no" }, "direct write: {told}");
+    issue::whole_in(&mut card, direct.then_some(2))?;
+    card.unmount()?;
+    slot.unplug(guest)?;
+    slot.stop()
+}
+
+fn refusals(lab: &Lab) -> Result<()> {
+    let mut guest = lab.machine()?;
+    let wanted = [
+        ("no-secure", "has no secure command set"),
+        ("echo", "says that it has the secure command set"),
+        ("locked", "is locked with a password"),
+    ];
+    for (profile, reason) in wanted {
+        let image = new_card(lab, &format!("{profile}.img"), "function")?;
+        let mut slot = add_card(lab, &mut guest, &image, &["--profile", profile])?;
+        let said = guest.refused("mkdir -p /mnt/card; /programs/smcardd mmc:/dev/mmcblk0 /mnt/card -f")?;
+        ensure!(said.contains(reason), "profile {profile}: the daemon says {said:?}");
+        slot.unplug(&mut guest)?;
+        slot.stop()?;
+    }
+    Ok(())
+}
+
+fn alone(lab: &Lab) -> Result<()> {
     let image = new_card(lab, "card.img", "function")?;
     card::batches(lab)?;
-    let (mut guest, slot) = with_card(lab, &image, &["--command-delay-ms", "50"])?;
-    let _ = Duration::ZERO;
-    guest.sh("printf 'label: dos\n2048,,83\n' | sfdisk -q /dev/mmcblk0 && udevadm settle")?;
+    let (mut guest, slot) = with_card(lab, &image, &[])?;
+    guest.sh("mke2fs -q /dev/mmcblk0 && mount /dev/mmcblk0 /mnt && echo hello > /mnt/file")?;
+    let said = guest.refused("mkdir -p /run/card; /programs/smcardd mmc:/dev/mmcblk0 /run/card -f")?;
+    ensure!(said.contains("in use"), "the daemon says {said:?}");
+    guest.sh("umount /mnt")?;
+
+    let mut card = Card::mount(&mut guest, SOURCE_IN_SLOT, "")?;
+    let said = card.guest().refused("mount /dev/mmcblk0 /media")?;
+    ensure!(said.contains("/dev/mmcblk0"), "mount says {said:?}");
+    issue::whole(&mut card)?;
+    card.unmount()?;
+    guest.sh("e2fsck -fn /dev/mmcblk0 && mount /dev/mmcblk0 /mnt && grep -q hello /mnt/file && umount /mnt")?;
     drop(guest);
     slot.stop()
 }
