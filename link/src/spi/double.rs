@@ -427,7 +427,10 @@ impl Card {
             }
             (_, 34 | 36) if !self.answer.is_empty() => {
                 self.respond(&[0]);
-                let answer = self.answer.clone();
+                let mut answer = self.answer.clone();
+                if command.index == 36 {
+                    answer.truncate(32);
+                }
                 for block in answer.chunks(512) {
                     self.send(block);
                 }
