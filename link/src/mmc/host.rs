@@ -30,6 +30,7 @@ struct Failure {
     error: io::Error,
     circumstances: Circumstances,
     response: u32,
+    blocks: u32,
 }
 
 impl MmcHost {
@@ -93,17 +94,27 @@ impl MmcHost {
         } else if status.contains(CardStatus::COM_CRC_ERROR) {
             *judgement = Judgement { fault: BusFault::CommandCrc, taken: Taken::No, ask: false };
         }
-        if matches!(status.state(), Some(CardState::Data | CardState::Receive)) {
-            self.trace.note(format_args!("the card waits in the middle of a transfer: CMD12"));
-            self.transactions += 1;
-            let mut stop = IocCommand::plain(u32::from(index::STOP_TRANSMISSION), 0, flags::R1B);
-            // Where it does not help either the next command says so.
-            let _ = self.port.multi(std::slice::from_mut(&mut stop));
+        self.end_transfer(status);
+    }
+
+    /// Gets a card out of a transfer that it takes for unfinished: it would know no other command there.
+    fn end_transfer(&mut self, status: CardStatus) {
+        if !matches!(status.state(), Some(CardState::Data | CardState::Receive)) {
+            return;
+        }
+        self.trace.note(format_args!("the card waits in the middle of a transfer"));
+        self.transactions += 1;
+        let mut stop = IocCommand::plain(u32::from(index::STOP_TRANSMISSION), 0, flags::R1B);
+        self.trace.command(Command::new(index::STOP_TRANSMISSION, 0));
+        if self.port.multi(std::slice::from_mut(&mut stop)).is_err() {
+            // It had come to its end by itself: CMD12 was illegal, which no later command shall hear of. Where the card
+            // does not answer at all the next command says so.
+            let _ = self.card_status();
         }
     }
 
     fn failed(&mut self, command: Command, failure: Failure) -> BusError {
-        let Failure { error, circumstances, response, .. } = failure;
+        let Failure { error, circumstances, response, blocks, .. } = failure;
         let mut seen = errno::name(&error);
         if circumstances.answered && !circumstances.spi {
             seen.push_str(&format!(", response {:?}", CardStatus(response)));
@@ -118,6 +129,11 @@ impl MmcHost {
         }
         if judgement.ask && circumstances.begun {
             self.ask(&mut judgement, &mut seen);
+        } else if blocks > 1 && !matches!(judgement.fault, BusFault::Removed | BusFault::BusyTimeout(_)) {
+            // Of a transfer that broke off in the middle the card waits for the rest.
+            if let Ok(Some(status)) = self.card_status() {
+                self.end_transfer(status);
+            }
         }
         BusError { command, fault: judgement.fault, taken: judgement.taken, seen, blocks: 0 }
     }
@@ -261,8 +277,8 @@ impl CardHost for MmcHost {
                 spi: self.port.is_spi(),
                 limit,
             };
-            let response = done.get(at).map_or(SENTINEL, |(response, ..)| *response);
-            Failure { at, error, circumstances, response }
+            let (response, blocks) = done.get(at).map_or((SENTINEL, 0), |(response, blocks, _)| (*response, *blocks));
+            Failure { at, error, circumstances, response, blocks }
         });
         let end = failure.as_ref().map_or(known.len(), |failure| failure.at);
         for (at, ((command, follows, _), (response, blocks, bytes))) in known.iter().zip(&done).enumerate() {

@@ -21,6 +21,8 @@ mod host;
 mod port;
 mod soft;
 mod sysfs;
+#[cfg(test)]
+mod tests;
 
 pub use device::{Device, DeviceError};
 pub use host::MmcHost;
