@@ -179,21 +179,25 @@ fn answer(wire: &mut Wire, command: &[u8]) -> Result<Answer, LinkError> {
 }
 
 /// Recovery and privileged mode of the card; of one that does not tell, the kinds that promise least.
+///
+/// A slot and an SPI bus leave a card its power when a program ends: another application may be current, or privileged mode
+/// be held. The card manager is then selected, and stays so.
 fn kinds(wire: &mut Wire) -> Result<(RecoveryKind, PrivilegeKind), OpenError> {
     let removed = || enter::removed();
-    let mut asked = answer(wire, &GET_CARD_STATE);
-    if matches!(asked, Err(LinkError::NoAnswer(_))) {
-        wire.trace.note(format_args!("no answer: the card may hold privileged mode; the card manager is selected"));
+    let mut told = match answer(wire, &GET_CARD_STATE) {
+        Ok(answer) => told_kinds(&answer),
+        Err(LinkError::NoAnswer(_)) => None,
+        Err(error) => return Err(OpenError::from_link(error, removed)),
+    };
+    if told.is_none() {
+        wire.trace.note(format_args!("not the card manager's answer: it is selected"));
         answer(wire, &SELECT_MANAGER).map_err(|error| OpenError::from_link(error, removed))?;
-        asked = answer(wire, &GET_CARD_STATE);
+        let asked = answer(wire, &GET_CARD_STATE).map_err(|error| OpenError::from_link(error, removed))?;
+        told = told_kinds(&asked);
     }
-    let told = asked.map_err(|error| OpenError::from_link(error, removed))?;
-    let (recovery, privilege) = match (told.sw, &told.data[..]) {
-        (0x9000, &[0xDF, 0x74, 0x04, _, recovery, privilege, _]) => (recovery, privilege),
-        _ => {
-            wire.trace.note(format_args!("the card tells neither its recovery nor its privileged mode"));
-            return Ok((RecoveryKind::Restart, PrivilegeKind::Auto));
-        }
+    let Some((recovery, privilege)) = told else {
+        wire.trace.note(format_args!("the card tells neither its recovery nor its privileged mode"));
+        return Ok((RecoveryKind::Restart, PrivilegeKind::Auto));
     };
     let recovery = match recovery {
         1 => RecoveryKind::Command,
@@ -201,6 +205,14 @@ fn kinds(wire: &mut Wire) -> Result<(RecoveryKind, PrivilegeKind), OpenError> {
         _ => RecoveryKind::Restart,
     };
     Ok((recovery, if privilege == 1 { PrivilegeKind::Hold } else { PrivilegeKind::Auto }))
+}
+
+/// Recovery and privileged mode as the card's state tells them; `None`: that is no such answer.
+fn told_kinds(answer: &Answer) -> Option<(u8, u8)> {
+    match (answer.sw, &answer.data[..]) {
+        (0x9000, &[0xDF, 0x74, 0x04, _, recovery, privilege, _]) => Some((recovery, privilege)),
+        _ => None,
+    }
 }
 
 impl SecureCard for AssdCard {

@@ -29,8 +29,7 @@ fn the_function_is_4_before_1_or_the_one_that_was_asked_for() {
     let function = |offered, options: &[(&str, &str)]| {
         let (card, handle) = open_with(OURS, |double| double.offered = offered, options);
         card.unwrap();
-        let function = handle.function();
-        function
+        handle.function()
     };
     assert_eq!(function(0x8013, &[]), 4);
     assert_eq!(function(0x8003, &[]), 1);
@@ -147,4 +146,29 @@ fn a_card_that_holds_privileged_mode_is_selected_and_one_that_tells_nothing_is_t
     let (card, _) = open_with(OTHER, |double| double.react = |_| Reaction::Answer(vec![0x6D, 0]), &[]);
     let card = card.unwrap();
     assert_eq!((card.properties().recovery, card.properties().privilege), (RecoveryKind::Restart, PrivilegeKind::Auto));
+}
+
+#[test]
+fn a_card_that_another_program_has_left_with_an_application_selected_is_asked_again_by_its_manager() {
+    let (card, handle) = open_with(
+        OURS,
+        |double| {
+            double.react = |apdu| {
+                thread_local!(static MANAGER: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+                Reaction::Answer(match apdu {
+                    [_, 0xA4, ..] => {
+                        MANAGER.set(true);
+                        vec![0x90, 0]
+                    }
+                    _ if MANAGER.get() => vec![0xDF, 0x74, 4, 7, 2, 1, 0, 0x90, 0],
+                    _ => vec![0x6E, 0],
+                })
+            }
+        },
+        &[],
+    );
+    let properties = card.unwrap().properties().clone();
+    assert_eq!((properties.recovery, properties.privilege), (RecoveryKind::Function, PrivilegeKind::Hold));
+    let instructions: Vec<u8> = handle.lock().executed.iter().map(|apdu| apdu[1]).collect();
+    assert_eq!(instructions, [0xCA, 0xA4, 0xCA]);
 }
