@@ -232,7 +232,7 @@ const ILLEGAL: u8 = 0x04;
 impl Bus for NativeHost {
     fn read(&mut self, index: u8, argument: u32, length: usize, blocks: u32) -> Came {
         let read = self.read(index, argument, length, blocks as usize);
-        let stopped = if index == 18 && self.card.inspect().in_transfer { self.plain(12, 0) } else { Ok(Vec::new()) };
+        let stopped = if self.card.inspect().in_transfer { self.plain(12, 0) } else { Ok(Vec::new()) };
         read.map_err(native).and_then(|data| stopped.map(|_| data))
     }
 

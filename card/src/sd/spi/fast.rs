@@ -28,6 +28,7 @@ impl Machine {
             return 0;
         }
         if !self.selected {
+            self.interrupt();
             bytes.fill(0xFF);
             let moved = bytes.len();
             self.high_clocks = self.high_clocks.saturating_add(8 * u64::try_from(moved).unwrap_or(u64::MAX));

@@ -130,24 +130,22 @@ impl Machine {
         self.busy_shifted = false;
     }
 
-    /// Chip select. Raised in the middle of a frame or a block it ends both; what the card is busy with goes on.
-    pub(super) fn select(&mut self, selected: bool) {
-        if self.selected && !selected {
-            match self.output {
-                Output::Block { .. } => self.engine.end_transfer(),
-                Output::Queue if self.engine.direction() == Direction::Read => self.engine.end_transfer(),
-                _ => {}
-            }
-            if !matches!(self.output, Output::Gap { .. }) {
-                self.output = Output::Quiet;
-            }
-            self.shifter.clear();
-            self.busy_bytes = 0;
-            self.busy_shifted = false;
-            self.frame_length = 0;
-            self.input = Input::Commands;
+    /// Clocks pass while chip select is high: a frame or a block that was on its way ends there. Raising it alone does not
+    /// end anything (drivers of the field do so between any two bytes), and what the card is busy with goes on.
+    pub(super) fn interrupt(&mut self) {
+        match self.output {
+            Output::Block { .. } => self.engine.end_transfer(),
+            Output::Queue if self.engine.direction() == Direction::Read => self.engine.end_transfer(),
+            _ => {}
         }
-        self.selected = selected;
+        if !matches!(self.output, Output::Gap { .. }) {
+            self.output = Output::Quiet;
+        }
+        self.shifter.clear();
+        self.busy_bytes = 0;
+        self.busy_shifted = false;
+        self.frame_length = 0;
+        self.input = Input::Commands;
     }
 
     /// Eight clocks.
@@ -155,6 +153,7 @@ impl Machine {
         self.now = self.now.saturating_add(self.byte_time);
         self.engine.set_now(self.now);
         if !self.selected {
+            self.interrupt();
             self.high_clocks = self.high_clocks.saturating_add(8);
             return 0xFF;
         }

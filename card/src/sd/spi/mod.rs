@@ -89,7 +89,7 @@ impl SpiCard {
 
 impl SpiBus for SpiCard {
     fn select(&mut self, selected: bool) -> io::Result<()> {
-        self.machine.select(selected);
+        self.machine.selected = selected;
         Ok(())
     }
 
