@@ -6,6 +6,7 @@ use crate::traffic::Traffic;
 use anyhow::{Context, Result};
 use smcard_batch::CommandApdu;
 use smcard_card::applet::Runtime;
+use smcard_card::sd::faults::{FaultHandle, Faults, FaultySd, FaultySpi};
 use smcard_card::sd::{BusTime, Executor, Profile, RamArea, SdCard, SdOptions, SlotHandle, SpiCard, Worked};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
 use smcard_flash::{Medium, RamMedium};
@@ -13,8 +14,11 @@ use smcard_link::assd::{AssdCard, AssdOptions};
 use smcard_link::mmc::{MmcHost, SoftKernel};
 use smcard_link::quirks::{CardMatch, QuirkOverrides, QuirkRow, QuirkTable};
 use smcard_link::spi::{SpiHost, SpiOptions};
-use smcard_link::{CardHost, SecureCard, Trace};
+use smcard_link::{BusError, CardHost, Identity, SecureCard, Step, Trace};
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a card hangs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +64,8 @@ pub struct Setup {
     pub quirks: QuirkTable,
     /// When its core does its work.
     pub executor: Executor,
+    /// What goes wrong on the wire.
+    pub faults: Faults,
     /// Bytes of its open memory.
     pub area: usize,
     /// When the power goes.
@@ -76,6 +82,7 @@ impl Default for Setup {
             profile: Profile::default(),
             quirks: QuirkTable::default(),
             executor: Executor::Inline { polls: 0, worked: Worked::First },
+            faults: Faults::default(),
             area: 1 << 20,
             fate: None,
             applications: None,
@@ -115,8 +122,8 @@ impl Setup {
 /// The end of a cable that the host holds.
 enum Plug {
     Call(Option<EmulatedCard>),
-    Spi(Line<SpiCard>, Option<AssdCard>),
-    Mmc(Line<SdCard>, Option<AssdCard>),
+    Spi(Line<FaultySpi<SpiCard>>, Option<AssdCard>),
+    Mmc(Line<FaultySd<SdCard>>, Option<AssdCard>),
 }
 
 /// A card on a cable.
@@ -125,6 +132,9 @@ pub struct Rig {
     image: Image,
     plug: Plug,
     slot: Option<SlotHandle>,
+    faults: FaultHandle,
+    /// Steps of the driver that went wrong.
+    troubles: Arc<AtomicU64>,
     time: BusTime,
 }
 
@@ -163,36 +173,43 @@ impl Rig {
             time: time.clone(),
         };
         let card = setup.switch_on(&image)?;
+        let mut faults = FaultHandle::default();
         let (plug, slot) = match cable {
             Cable::Call => (Plug::Call(Some(card)), None),
             Cable::Spi => {
                 let card = card.into_spi(options(&setup))?;
                 let slot = card.slot();
-                (Plug::Spi(Line::new(card), None), Some(slot))
+                let bus = FaultySpi::new(card, setup.faults.clone());
+                faults = bus.handle();
+                (Plug::Spi(Line::new(bus), None), Some(slot))
             }
             Cable::Mmc => {
                 let card = card.into_sd(options(&setup))?;
                 let slot = card.slot();
-                (Plug::Mmc(Line::new(card), None), Some(slot))
+                let bus = FaultySd::new(card, setup.faults.clone());
+                faults = bus.handle();
+                (Plug::Mmc(Line::new(bus), None), Some(slot))
             }
         };
-        Ok(Rig { setup, image, plug, slot, time })
+        faults.pause(true);
+        Ok(Rig { setup, image, plug, slot, faults, troubles: Arc::default(), time })
     }
 
     /// A host for the card on a wire.
     fn host(&self) -> Option<Box<dyn CardHost>> {
         let time = || Box::new(self.time.clone());
-        match &self.plug {
-            Plug::Call(_) => None,
+        let host: Box<dyn CardHost> = match &self.plug {
+            Plug::Call(_) => return None,
             Plug::Spi(line, _) => {
                 let options = SpiOptions::default();
-                Some(Box::new(SpiHost::new(Box::new(line.clone()), time(), options, Trace::off())))
+                Box::new(SpiHost::new(Box::new(line.clone()), time(), options, Trace::off()))
             }
             Plug::Mmc(line, _) => {
                 let kernel = SoftKernel::new(line.clone(), time(), "slot".to_owned(), Trace::off());
-                Some(Box::new(MmcHost::new(Box::new(kernel), time(), Trace::off())))
+                Box::new(MmcHost::new(Box::new(kernel), time(), Trace::off()))
             }
-        }
+        };
+        Some(Box::new(Watched { host, troubles: Arc::clone(&self.troubles) }))
     }
 
     /// Opens the card, as a terminal that has just been started does.
@@ -286,6 +303,18 @@ impl Rig {
         &self.image
     }
 
+    /// The faults on the wire, which are paused at first.
+    #[must_use]
+    pub fn faults(&self) -> FaultHandle {
+        self.faults.clone()
+    }
+
+    /// How many steps of the driver went wrong so far, be it that they were repeated.
+    #[must_use]
+    pub fn troubles(&self) -> u64 {
+        self.troubles.load(Ordering::Relaxed)
+    }
+
     /// What has crossed the wire.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -300,5 +329,47 @@ impl Rig {
     #[must_use]
     pub fn time(&self) -> BusTime {
         self.time.clone()
+    }
+}
+
+/// A host whose troubles are counted.
+struct Watched {
+    host: Box<dyn CardHost>,
+    troubles: Arc<AtomicU64>,
+}
+
+impl CardHost for Watched {
+    fn bring_up(&mut self) -> Result<Identity, BusError> {
+        self.host.bring_up()
+    }
+
+    fn run(&mut self, steps: &mut [Step<'_>]) -> Result<(), (BusError, usize)> {
+        self.host.run(steps).inspect_err(|_| {
+            self.troubles.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn blocks_max(&self) -> usize {
+        self.host.blocks_max()
+    }
+
+    fn transactions(&self) -> u64 {
+        self.host.transactions()
+    }
+
+    fn power_cycle(&mut self) -> io::Result<bool> {
+        self.host.power_cycle()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        self.host.sleep(time);
+    }
+
+    fn now(&self) -> Duration {
+        self.host.now()
+    }
+
+    fn describe(&self) -> String {
+        self.host.describe()
     }
 }

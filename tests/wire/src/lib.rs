@@ -2,6 +2,7 @@
 //!
 //! * [`scenario`]: whole stories over all three cables, with the same answers and the same bytes in the card's flash;
 //! * [`cable`], [`line`](mod@line), [`medium`], [`terminal`], [`batches`]: what they are told with;
+//! * [`noise`]: bits turned round, lost and doubled; what becomes of a million transfers;
 //! * [`traffic`], [`efficiency`], [`delay`]: what it costs, in clocks; [`table`], [`page`]: where that is told.
 //!
 //! Time is counted, not waited for; the same arguments give the same figures.
@@ -14,6 +15,7 @@ pub mod delay;
 pub mod efficiency;
 pub mod line;
 pub mod medium;
+pub mod noise;
 pub mod page;
 pub mod scenario;
 pub mod table;
