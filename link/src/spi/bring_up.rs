@@ -35,6 +35,7 @@ impl SpiHost {
     pub(super) fn start(&mut self) -> Told<Card> {
         self.card = None;
         (self.card_checks, self.host_checks, self.unsure) = (false, false, true);
+        self.checks_in_doubt = false;
         let fast = self.options.clock_hz.max(1);
         let reset = Command::new(index::GO_IDLE_STATE, 0);
         let io = |error: std::io::Error| Trouble::from(error).into_error(reset);

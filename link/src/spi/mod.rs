@@ -10,7 +10,8 @@
 //!   next block only after the card has taken the one before and is ready: a card that is not in a data state reads
 //!   what it is sent as commands, and one that becomes ready in the middle of a block reads the rest of it as tokens.
 //!   For that reason a command and its block, or two blocks, are never put into one message. After an error the card is
-//!   clocked out of whatever it is in before the error is told.
+//!   clocked out of whatever it is in before the error is told. A card that has missed a start token may read a block as
+//!   commands; that it checks them, and with what, is set again before the next step.
 //! * **Late and shifted answers** are found bit by bit: a response up to 16 bytes after the command, tokens and data at
 //!   any bit, one byte 00 in front of a start token.
 //! * **Time.** Waiting is limited by the clock, not by counting. A card that is polled for long is polled in growing
@@ -103,6 +104,8 @@ pub struct SpiHost {
     card: Option<Card>,
     /// The card checks what it is sent.
     card_checks: bool,
+    /// A block may have been read as commands, CMD59 among them: it is told again to check.
+    checks_in_doubt: bool,
     /// Checksums of blocks from the card are looked at.
     host_checks: bool,
     /// The card may be busy, or in the middle of something.
@@ -122,6 +125,7 @@ impl SpiHost {
             trace,
             card: None,
             card_checks: false,
+            checks_in_doubt: false,
             host_checks: false,
             unsure: true,
             tail: write::TAIL_FIRST,

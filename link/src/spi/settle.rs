@@ -15,6 +15,7 @@ pub(super) const FLUSH: usize = BLOCK + 16;
 impl SpiHost {
     /// Puts host and card in step again, and puts into the trouble what was learned by it.
     pub(super) fn settle(&mut self, mut trouble: Trouble, phase: Phase) -> Trouble {
+        self.checks_in_doubt |= self.card_checks && matches!(phase, Phase::Writing { .. });
         match self.try_settle(&mut trouble, phase) {
             // What the controller says of itself is not to be covered up.
             Ok(false) if matches!(trouble.fault, BusFault::Io(_)) => self.unsure = true,

@@ -3,6 +3,7 @@
 use super::SpiHost;
 use super::trouble::Trouble;
 use crate::BusFault;
+use crate::sd::{Command, index};
 use std::time::Duration;
 
 /// Until data begin where the caller has no opinion (PLSS section 4.6.2.1).
@@ -86,6 +87,15 @@ impl SpiHost {
                 ..trouble
             })?;
             self.unsure = false;
+        }
+        if self.checks_in_doubt {
+            // What has come for a block cannot be told from a command to a card that waits for no block.
+            self.send_good(Command::new(index::CRC_ON_OFF, 1), 0).map_err(|trouble| {
+                self.unsure = true;
+                Trouble { taken: crate::Taken::No, ..trouble }
+            })?;
+            self.wire.end()?;
+            self.checks_in_doubt = false;
         }
         Ok(())
     }
