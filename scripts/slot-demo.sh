@@ -43,6 +43,7 @@ cat > "$share/demo.sh" <<'GUEST'
 #!/bin/bash
 exec > /dev/ttyS0 2>&1 < /dev/null
 export PATH=$PATH:/programs SMCARD=/mnt/card
+unset JOURNAL_STREAM # messages go to the console
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 # Behind a pipe nobody draws progress.
 run() { echo "guest# $*"; "$@" 2>&1 | cat; return "${PIPESTATUS[0]}"; }
