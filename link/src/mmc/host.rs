@@ -10,6 +10,8 @@ use std::time::Duration;
 /// Limits where a step has none.
 const READ_LIMIT: Duration = Duration::from_millis(100);
 const BUSY_LIMIT: Duration = Duration::from_millis(500);
+/// How often CMD13 is sent before a card counts as silent.
+const STATUS_TRIES: u32 = 8;
 /// Error bits of a response that speak of the command before.
 const OF_THE_ONE_BEFORE: CardStatus = CardStatus::ILLEGAL_COMMAND.with(CardStatus::COM_CRC_ERROR);
 /// Error bits that refuse an argument.
@@ -212,7 +214,14 @@ impl CardHost for MmcHost {
         let registers = self.port.identify().map_err(|found| error(found, true))?;
         self.rca = registers.rca;
         self.trace.note(format_args!("{}: the card is {:04X}", self.port.describe(), registers.rca));
-        match self.card_status().map_err(|found| error(found, false))? {
+        let mut status = None;
+        for _ in 0..STATUS_TRIES {
+            status = self.card_status().map_err(|found| error(found, false))?;
+            if status.is_some() || self.port.is_spi() {
+                break;
+            }
+        }
+        match status {
             Some(status) if status.contains(CardStatus::CARD_IS_LOCKED) => {
                 let seen = format!("{status:?}");
                 return Err(BusError { command, fault: BusFault::Locked, taken: Taken::No, seen, blocks: 0 });

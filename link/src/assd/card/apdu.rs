@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// How often the secure mode is entered again for one command.
 const REENTRIES: u32 = 3;
 
+/// How often an answer is asked for again of a card that gives it again: nothing is lost by it.
+const REREADS: u32 = 32;
+
 /// What the card says of a command whose transfer went wrong.
 pub(super) enum Fate {
     /// It has it.
@@ -124,7 +127,8 @@ impl Wire {
                     });
                 }
                 Fate::Lost => {
-                    let untaken = error.taken == Taken::No;
+                    // Any other refusal may have been misread, and with the mode is gone who could have told.
+                    let untaken = matches!(error.fault, BusFault::Illegal);
                     if untaken && reentries == 0 {
                         return Err(LinkError::Untaken(error));
                     }
@@ -215,7 +219,7 @@ impl Wire {
     fn fetch(&mut self, status: &Status) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let blocks = self.answer_blocks(status)?;
         let mut into = Zeroizing::new(vec![0; blocks * BLOCK]);
-        let mut retries = self.quirks.retries;
+        let mut retries = if self.quirks.rereads { self.quirks.retries.max(REREADS) } else { self.quirks.retries };
         loop {
             self.powered()?;
             let failed = match self.read_answer(&mut into) {

@@ -5,7 +5,7 @@ use super::enter::Doubts;
 use super::wire::{Gaps, Unread, Wire};
 use crate::assd::{BLOCK, CHECKSUM, Checksum, DirectRead, DirectWrite, SecureState, WriteState, error, read_token};
 use crate::sd::{Command, index};
-use crate::{BusError, BusFault, Data, LinkError, Taken};
+use crate::{BusError, BusFault, Data, LinkError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -73,7 +73,7 @@ impl Wire {
                 Fate::Taken => return Ok(()),
                 Fate::Idle if retries > 0 => retries -= 1,
                 Fate::Idle => return Err(LinkError::Untaken(error)),
-                Fate::Lost if error.taken == Taken::No => {
+                Fate::Lost if matches!(error.fault, BusFault::Illegal) => {
                     // With the mode the writes are gone, and so is the session that could open one.
                     self.at_rest()?;
                     return Err(LinkError::Untaken(error));

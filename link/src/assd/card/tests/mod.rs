@@ -1,6 +1,7 @@
 //! The driver against a card that does what a script says, on a clock that only waiting moves.
 
 mod apdu;
+mod chaos;
 mod double;
 mod enter;
 mod write;

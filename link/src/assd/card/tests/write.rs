@@ -9,7 +9,7 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 /// Opens, streams in pieces, commits.
-fn put(card: &mut AssdCard, file: &[u8], piece: usize) -> Result<Answer, LinkError> {
+pub(super) fn put(card: &mut AssdCard, file: &[u8], piece: usize) -> Result<Answer, LinkError> {
     let id = card.write_open(b"a.batch", u32::try_from(file.len()).unwrap())?.expect("a number");
     for piece in file.chunks(piece) {
         card.write_chunk(id, piece)?;
