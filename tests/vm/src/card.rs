@@ -71,6 +71,19 @@ pub struct Issue {
     pub exchanges: u64,
 }
 
+/// Writes the daemon's configuration, with the keys of a new card, and makes the mount point.
+///
+/// # Errors
+/// If the guest does not take it.
+pub fn configure(guest: &mut Machine, configuration: &str) -> Result<()> {
+    guest.sh(&format!(
+        "mkdir -p {MOUNT}; umask 77
+         for name in enc mac dek; do echo \"$name = \\\"{TEST_KEY}\\\"\"; done > /run/keys
+         printf '[keys]\\nfile = \"/run/keys\"\\n' > /run/smcardd.toml; cat >> /run/smcardd.toml <<'END'\n{configuration}\nEND"
+    ))?;
+    Ok(())
+}
+
 /// A mounted card.
 #[derive(Debug)]
 pub struct Card<'a> {
@@ -83,11 +96,7 @@ impl<'a> Card<'a> {
     /// # Errors
     /// What the daemon says, if it does not mount.
     pub fn mount(guest: &'a mut Machine, source: &str, configuration: &str) -> Result<Self> {
-        guest.sh(&format!(
-            "mkdir -p {MOUNT}; umask 77
-             for name in enc mac dek; do echo \"$name = \\\"{TEST_KEY}\\\"\"; done > /run/keys
-             printf '[keys]\\nfile = \"/run/keys\"\\n' > /run/smcardd.toml; cat >> /run/smcardd.toml <<'END'\n{configuration}\nEND"
-        ))?;
+        configure(guest, configuration)?;
         let started = guest.run(
             &format!(
                 "systemctl reset-failed smcardd 2>/dev/null

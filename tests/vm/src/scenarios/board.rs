@@ -19,6 +19,11 @@ pub(super) const ALL: &[Scenario] = &[
         shows: "spi-sifive, spidev: QEMU's card, which knows no secure command, is refused and says why",
         run: not_secure,
     },
+    Scenario {
+        name: "board-mmc-spi",
+        shows: "mmc_spi: a card on SPI behind the kernel's MMC ioctls: secure commands are told to be illegal, the card is refused",
+        run: mmc_spi,
+    },
 ];
 
 /// Longest time a run of the board may take.
@@ -43,5 +48,14 @@ fn not_secure(lab: &Lab) -> Result<()> {
     ensure!(output.status == 1, "the probe ended with {}", output.status);
     let reason = output.text.lines().find_map(|line| line.strip_prefix("refused: ")).unwrap_or_default();
     ensure!(reason.contains("secure command set"), "the refusal is {reason:?}");
+    Ok(())
+}
+
+fn mmc_spi(lab: &Lab) -> Result<()> {
+    let card = lab.image("sd.img", 64 << 20)?;
+    let probe = lab.rig().cross_program("smcard-probe")?;
+    let script = "until [ -b /dev/mmcblk0 ]; do usleep 50000; done; /probe illegal mmc:/dev/mmcblk0; /probe secure mmc:/dev/mmcblk0";
+    let output = board::run(lab, &card, &[("probe", &probe)], script, LIMIT)?;
+    ensure!(output.status == 1, "the probe ended with {}", output.status);
     Ok(())
 }

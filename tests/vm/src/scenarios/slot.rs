@@ -26,12 +26,12 @@ pub(super) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "slot-profiles",
-        shows: "the same with cards of other kinds: ASSD 1.1, function 4, byte addresses, no CMD16, needs CMD12, mode lost",
+        shows: "the same with cards of other kinds: ASSD 1.1, byte addresses, no CMD16, needs CMD12, no direct write",
         run: profiles,
     },
     Scenario {
         name: "slot-refusals",
-        shows: "cards without secure commands, one that lies, one that is locked: each is refused and says why",
+        shows: "cards without secure commands, one of them says yes to everything: each is refused and says why",
         run: refusals,
     },
     Scenario {
@@ -102,17 +102,8 @@ fn issue(lab: &Lab) -> Result<()> {
 
 /// Profiles of cards with protected memory, and whether this project's additions are there: without, a batch is written by
 /// commands, each an exchange of its own.
-const PROFILES: [(&str, bool); 9] = [
-    ("assd-1.1", true),
-    ("function-4", true),
-    ("sdsc", true),
-    ("cmd16-refused", true),
-    ("psi-512", true),
-    ("needs-stop", true),
-    ("slow", true),
-    ("mode-lost", true),
-    ("no-protected-memory", false),
-];
+const PROFILES: [(&str, bool); 5] =
+    [("assd-1.1", true), ("sdsc", true), ("cmd16-refused", true), ("needs-stop", true), ("no-protected-memory", false)];
 
 fn profiles(lab: &Lab) -> Result<()> {
     card::batches(lab)?;
@@ -137,11 +128,7 @@ fn one_profile(lab: &Lab, guest: &mut Machine, profile: &str, direct: bool) -> R
 
 fn refusals(lab: &Lab) -> Result<()> {
     let mut guest = lab.machine()?;
-    let wanted = [
-        ("no-secure", "has no secure command set"),
-        ("echo", "says that it has the secure command set"),
-        ("locked", "is locked with a password"),
-    ];
+    let wanted = [("no-secure", "has no secure command set"), ("echo", "secure command set")];
     for (profile, reason) in wanted {
         let image = new_card(lab, &format!("{profile}.img"), "function")?;
         let mut slot = add_card(lab, &mut guest, &image, &["--profile", profile])?;

@@ -22,8 +22,13 @@ pub(super) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "spidev-profiles",
-        shows: "the same with cards of other kinds: late and shifted tokens, refused checksums, no idle clocks, mode lost",
+        shows: "the same with cards of other kinds: late and shifted tokens, refused checksums, short messages, no idle clocks",
         run: profiles,
+    },
+    Scenario {
+        name: "spidev-refusals",
+        shows: "a locked card, one without secure commands, a device that is gone: each is refused and says why",
+        run: refusals,
     },
 ];
 
@@ -57,13 +62,10 @@ fn issue(lab: &Lab) -> Result<()> {
 }
 
 /// What the server is told, for each.
-const PROFILES: [&str; 8] = [
-    "--profile sdsc",
+const PROFILES: [&str; 5] = [
     "--profile late-tokens",
     "--profile shifted-tokens",
     "--profile crc-refused",
-    "--profile reset-lost",
-    "--profile mode-lost",
     "--profile assd-1.1 --bufsiz 600",
     "--insist-on-cs",
 ];
@@ -82,6 +84,29 @@ fn one_profile(guest: &mut Machine, arguments: &str) -> Result<()> {
     let mut card = Card::mount(guest, SOURCE, "")?;
     issue::whole(&mut card)?;
     card.unmount()?;
+    stop(guest)
+}
+
+fn refusals(lab: &Lab) -> Result<()> {
+    let mut guest = lab.machine()?;
+    for (arguments, reason) in
+        [("--profile locked", "locked with a password"), ("--profile no-secure", "secure command set")]
+    {
+        serve(&mut guest, arguments)?;
+        refused(&mut guest, reason)?;
+        stop(&mut guest)?;
+    }
+    refused(&mut guest, "is the bus enabled")
+}
+
+fn refused(guest: &mut Machine, reason: &str) -> Result<()> {
+    let said = guest.refused(&format!("mkdir -p /mnt/card; /programs/smcardd {SOURCE} /mnt/card -f"))?;
+    ensure!(said.contains(reason), "not {reason:?}, but {said:?}");
+    Ok(())
+}
+
+/// Takes the device away.
+fn stop(guest: &mut Machine) -> Result<()> {
     guest.sh("systemctl stop spidev")?;
     guest.wait_for("the device's end", SOON, "[ ! -e /dev/spidev9.0 ]")
 }
