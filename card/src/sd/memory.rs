@@ -134,3 +134,9 @@ impl Memory {
         self.erasing = 0..0;
     }
 }
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -12,6 +12,7 @@
 //! * With counted time and an inline executor everything is deterministic.
 
 mod area;
+mod commands;
 
 mod direct;
 mod engine;

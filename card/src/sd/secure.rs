@@ -136,8 +136,16 @@ impl Secure {
     pub(crate) fn leave(&mut self) {
         if self.is_occupied() {
             self.reset();
+            self.settle();
         }
         self.forget();
+    }
+
+    /// Waits for a reset that the card cannot show on its bus; it takes as long as one step of the core.
+    pub(super) fn settle(&mut self) {
+        while self.core.is_resetting() {
+            self.core.wait(Duration::from_millis(10));
+        }
     }
 
     /// As after power-on. A core that nobody has used since is left alone.
@@ -214,9 +222,8 @@ impl Secure {
         }
         self.reset();
         self.system = u8::try_from(system).unwrap_or(0);
-        // A card that shows no busy has done when it answers.
-        while !profile.control_busy && self.core.is_resetting() {
-            self.core.wait(Duration::from_millis(10));
+        if !profile.control_busy {
+            self.settle();
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::sd::engine::{Direction, Engine, Feed};
 use crate::sd::profile::WriteTokens;
 use crate::sd::time::clock_period;
 use smcard_link::sd::{DataResponse, START_BLOCK, START_MULTI, STOP_MULTI, crc16};
+use zeroize::Zeroizing;
 
 /// Block and checksum, as they come in.
 pub(super) const BODY: usize = BLOCK + 2;
@@ -53,7 +54,7 @@ pub(super) struct Machine {
     /// The card was busy when the frame began: it is not heard, unless it is CMD0.
     frame_in_busy: bool,
     pub(super) input: Input,
-    pub(super) incoming: Box<[u8; BODY]>,
+    pub(super) incoming: Box<Zeroizing<[u8; BODY]>>,
     pub(super) output: Output,
     pub(super) queue: Queue,
     pub(super) outgoing: Framed,
@@ -88,7 +89,7 @@ impl Machine {
             frame_length: 0,
             frame_in_busy: false,
             input: Input::Commands,
-            incoming: Box::new([0; BODY]),
+            incoming: Box::new(Zeroizing::new([0; BODY])),
             output: Output::Quiet,
             queue: Queue::new(),
             outgoing: Framed::new(),

@@ -2,6 +2,7 @@
 
 use crate::sd::area::BLOCK;
 use smcard_link::sd::{START_BLOCK, crc16};
+use zeroize::Zeroizing;
 
 /// Token, block, checksum.
 pub(super) const FRAMED: usize = 1 + BLOCK + 2;
@@ -61,11 +62,11 @@ impl Queue {
 
 /// A block with its token before it and its checksum behind it.
 #[derive(Clone)]
-pub(super) struct Framed(pub(super) Box<[u8; FRAMED]>);
+pub(super) struct Framed(pub(super) Box<Zeroizing<[u8; FRAMED]>>);
 
 impl Framed {
     pub(super) fn new() -> Self {
-        Framed(Box::new([0xFF; FRAMED]))
+        Framed(Box::new(Zeroizing::new([0xFF; FRAMED])))
     }
 
     /// Where the block's data goes.
