@@ -177,7 +177,8 @@ impl Rig {
         let (plug, slot) = match cable {
             Cable::Call => (Plug::Call(Some(card)), None),
             Cable::Spi => {
-                let card = card.into_spi(options(&setup))?;
+                // Every byte through the byte machine, which is the truth.
+                let card = card.into_spi(options(&setup))?.bytewise();
                 let slot = card.slot();
                 let bus = FaultySpi::new(card, setup.faults.clone());
                 faults = bus.handle();

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use smcard_wire::cable::Cable;
+use smcard_wire::noise::survey;
 use smcard_wire::table::Table;
 use smcard_wire::{efficiency, page, scenario};
 use std::fs;
@@ -24,6 +25,15 @@ struct Arguments {
 enum Part {
     /// The same stories over every cable, and what the wire costs, in clocks.
     Costs,
+    /// Bits turned round, lost and doubled: every transfer is right, repaired or reported.
+    Noise {
+        /// Transfers of each wire, kind and rate; there are 27 of these.
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+        transfers: u64,
+        /// Where the drawing starts.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -33,6 +43,14 @@ fn main() -> Result<()> {
             let mut tables = vec![stories()?];
             tables.extend(efficiency::tables()?);
             tell("wire", &tables, update.as_deref())
+        }
+        Part::Noise { transfers, seed } => {
+            let results = survey::run(transfers, seed)?;
+            tell("noise-long", &survey::tables(&results, seed), update.as_deref())?;
+            let all = survey::sum(&results);
+            let wrong = all.secure().wrong + all.twice + all.strange;
+            ensure!(wrong == 0, "{wrong} transfers were wrong, or executed twice");
+            Ok(())
         }
     }
 }

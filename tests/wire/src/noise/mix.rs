@@ -8,7 +8,7 @@ use super::{Noise, Random};
 use crate::batches;
 use crate::cable::{Cable, Rig, Setup};
 use crate::terminal::{SELECT_MANAGER, authenticate, identifier, select, send, start, upload, write};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use smcard_batch::BatchBuilder;
 use smcard_card::scp03::SecurityLevel;
 use smcard_card::sd::{Executor, Worked};
@@ -23,7 +23,8 @@ use std::time::Duration;
 const BLOCK: usize = 512;
 /// Blocks of open memory that are used.
 const BLOCKS: u32 = 64;
-/// How often a block of memory is tried again.
+/// How often a block of memory is tried. What noise has left behind at the card, half a command for instance, may take the first
+/// command on a quiet wire with it.
 const TRIES: u32 = 4;
 /// The name of the batch that is written; always the same, so that it takes the place of the one before.
 const NAME: &str = "noise.batch";
@@ -330,11 +331,14 @@ impl Mix {
                 })
             },
             |mix, done| {
-                let mut seen = [0; BLOCK];
-                let into = Data::Read { block: BLOCK, into: &mut seen };
-                let looked = step(&mut mix.rig, Command::new(index::READ_SINGLE_BLOCK, number), into);
+                let seen = (0..TRIES).find_map(|_| {
+                    let mut seen = [0; BLOCK];
+                    let into = Data::Read { block: BLOCK, into: &mut seen };
+                    let looked = step(&mut mix.rig, Command::new(index::READ_SINGLE_BLOCK, number), into);
+                    looked.is_ok().then_some(seen)
+                });
                 match done {
-                    true if looked.is_ok() && seen == block => Verdict::Right,
+                    true if seen == Some(block) => Verdict::Right,
                     true => Verdict::Wrong,
                     false => Verdict::Reported { unknown: false },
                 }
@@ -342,7 +346,8 @@ impl Mix {
         )?;
         self.outcome.attempts.1 += attempts;
         // Whatever stands there now, what is expected of it is this.
-        step(&mut self.rig, command, data(&block))?;
+        let stands = (0..TRIES).any(|_| step(&mut self.rig, command, data(&block)).is_ok());
+        ensure!(stands, "a block is not taken on a quiet wire");
         if let Some(expected) = self.memory.get_mut(at) {
             *expected = block;
         }
