@@ -3,6 +3,7 @@
 //! * [`scenario`]: whole stories over all three cables, with the same answers and the same bytes in the card's flash;
 //! * [`cable`], [`line`](mod@line), [`medium`], [`terminal`], [`batches`]: what they are told with;
 //! * [`noise`]: bits turned round, lost and doubled; what becomes of a million transfers;
+//! * [`removal`]: the card is pulled everywhere;
 //! * [`traffic`], [`efficiency`], [`delay`]: what it costs, in clocks; [`table`], [`page`]: where that is told.
 //!
 //! Time is counted, not waited for; the same arguments give the same figures.
@@ -17,6 +18,7 @@ pub mod line;
 pub mod medium;
 pub mod noise;
 pub mod page;
+pub mod removal;
 pub mod scenario;
 pub mod table;
 pub mod terminal;

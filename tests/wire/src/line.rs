@@ -68,6 +68,7 @@ impl<B> Line<B> {
 impl<B> Inner<B> {
     /// A step on an SD bus.
     fn step(&mut self) {
+        self.traffic.steps += 1;
         if let Some((left, slot)) = &mut self.wire {
             if *left == 0 {
                 slot.remove();

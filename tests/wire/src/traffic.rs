@@ -38,6 +38,8 @@ pub struct Traffic {
     pub blocks: u64,
     /// Commands CMD36: polls and other looks at a register.
     pub looks: u64,
+    /// Commands, blocks and looks at the busy line (SD bus).
+    pub steps: u64,
 }
 
 impl Sub for Traffic {
@@ -49,6 +51,7 @@ impl Sub for Traffic {
             commands: self.commands - before.commands,
             blocks: self.blocks - before.blocks,
             looks: self.looks - before.looks,
+            steps: self.steps - before.steps,
         }
     }
 }
