@@ -68,7 +68,7 @@ impl Lab {
     /// The ends of all logs, and a copy of them in a folder that stays.
     #[must_use]
     pub fn account(&self, name: &str) -> String {
-        let kept = self.rig.failed().join(name);
+        let kept = self.rig.logs().join(name);
         keep(self.folder.path(), &kept);
         let mut text = String::new();
         for log in LOGS {

@@ -34,6 +34,10 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     times: u32,
 
+    /// Keep the logs of those that pass, too.
+    #[arg(long)]
+    keep: bool,
+
     /// Run no scenario: restore a machine and run the lines of standard input in it.
     #[arg(long, conflicts_with_all = ["names", "list", "times", "jobs"])]
     shell: bool,
@@ -85,7 +89,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     let queue: Vec<&Scenario> = (0..arguments.times).flat_map(|_| &chosen).collect();
     let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, |count| count.get().min(4)));
-    let mut outcomes = run_all(&queue, jobs.max(1), &rig, &snapshot);
+    let mut outcomes =
+        run_all(&queue, jobs.max(1), |scenario| scenario::run(scenario, &rig, &snapshot, arguments.keep));
     outcomes.sort_by_key(|(place, _)| *place);
     let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     print!("{}", scenario::table(&outcomes));
@@ -111,7 +116,7 @@ fn shell(lab: &Lab, image: Option<&Path>) -> Result<()> {
 }
 
 /// Runs the queue, `jobs` at a time, and tells each end as it comes. The numbers are places in the queue.
-fn run_all(queue: &[&Scenario], jobs: usize, rig: &Rig, snapshot: &Snapshot) -> Vec<(usize, Outcome)> {
+fn run_all(queue: &[&Scenario], jobs: usize, run: impl Fn(&Scenario) -> Outcome + Sync) -> Vec<(usize, Outcome)> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -120,7 +125,7 @@ fn run_all(queue: &[&Scenario], jobs: usize, rig: &Rig, snapshot: &Snapshot) -> 
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(scenario) = queue.get(place) else { return };
-                    let outcome = scenario::run(scenario, rig, snapshot);
+                    let outcome = run(scenario);
                     match &outcome.failure {
                         Some(failure) => eprintln!("{} FAILED: {failure}", scenario.name),
                         None => eprintln!("{} ok, {:.1} s", scenario.name, outcome.took.as_secs_f64()),

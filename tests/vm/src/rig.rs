@@ -77,10 +77,10 @@ impl Rig {
         self.vm.join("snapshot")
     }
 
-    /// Folder that keeps what a failed scenario left.
+    /// Folder of the logs that are kept.
     #[must_use]
-    pub fn failed(&self) -> PathBuf {
-        self.vm.join("failed")
+    pub fn logs(&self) -> PathBuf {
+        self.vm.join("logs")
     }
 
     /// Folder of the programs under test; the guest sees it as `/programs`.

@@ -31,17 +31,17 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs one scenario in a place of its own.
+/// Runs one scenario in a place of its own; with `keep` its logs are kept whatever becomes of it.
 #[must_use]
-pub fn run(scenario: &Scenario, rig: &Rig, snapshot: &Snapshot) -> Outcome {
+pub fn run(scenario: &Scenario, rig: &Rig, snapshot: &Snapshot, keep: bool) -> Outcome {
     let started = Instant::now();
     let failure = match Lab::new(rig, snapshot) {
         Err(error) => Some(format!("{error:#}")),
         Ok(lab) => {
-            match catch_unwind(AssertUnwindSafe(|| (scenario.run)(&lab))).unwrap_or_else(|panic| Err(told(&*panic))) {
-                Ok(()) => None,
-                Err(error) => Some(format!("{error:#}\n{}", lab.account(scenario.name))),
-            }
+            let result =
+                catch_unwind(AssertUnwindSafe(|| (scenario.run)(&lab))).unwrap_or_else(|panic| Err(told(&*panic)));
+            let account = (keep || result.is_err()).then(|| lab.account(scenario.name));
+            result.err().map(|error| format!("{error:#}\n{}", account.unwrap_or_default()))
         }
     };
     Outcome { scenario: *scenario, took: started.elapsed(), failure }

@@ -52,7 +52,7 @@ impl Snapshot {
             machine.save(&snapshot.state)
         });
         if let Err(error) = saved {
-            let kept = rig.failed().join("boot");
+            let kept = rig.logs().join("boot");
             crate::lab::keep(sockets.path(), &kept);
             return Err(error.context(format!("the guest did not get ready; its logs are in {}", kept.display())));
         }
