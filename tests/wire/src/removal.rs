@@ -1,5 +1,5 @@
 //! The card is pulled at every step of its wire: in the middle of every byte on SPI, before every command, block and look on
-//! an SD bus. When it is in again it is whole.
+//! an SD bus. Or its data line sticks there. When it is in again it is whole.
 
 use crate::batches;
 use crate::cable::{Cable, Rig, Setup};
@@ -45,12 +45,21 @@ impl Deed {
     }
 }
 
-/// What came of pulling it everywhere.
+/// What happens to the card.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mishap {
+    /// It is pulled, and put in again.
+    Pulled,
+    /// Its data line is low for so many bytes (SPI).
+    Stuck(u64),
+}
+
+/// What came of it everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Pulls {
     /// Places.
     pub places: u64,
-    /// The deed was done all the same: the card was pulled when the answer had passed.
+    /// The deed was done all the same.
     pub done: u64,
     /// The terminal heard of an error, and nothing had happened.
     pub undone: u64,
@@ -69,12 +78,12 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(cable: Cable, deed: Deed, image: &[u8], removed: Range<u64>) -> Result<Self> {
+    fn new(cable: Cable, deed: Deed, image: &[u8], faults: Faults) -> Result<Self> {
         let ledger = Ledger::default();
         let theirs = ledger.clone();
         let setup = Setup {
             applications: Some(Arc::new(move || Box::new(ledger::Counting(theirs.clone())))),
-            faults: Faults { removed, ..Faults::default() },
+            faults,
             ..Setup::default()
         };
         let mut rig = Rig::with_image(cable, setup, image.to_vec())?;
@@ -156,7 +165,7 @@ impl Scene {
 
 /// The steps of the deed, from the first to behind the last, counted from when the card was new.
 fn steps(cable: Cable, deed: Deed, image: &[u8]) -> Result<Range<u64>> {
-    let mut scene = Scene::new(cable, deed, image, 0..0)?;
+    let mut scene = Scene::new(cable, deed, image, Faults::default())?;
     // On an SD bus they are counted from when the deed begins.
     let count = |rig: &Rig| if cable == Cable::Spi { rig.traffic().clocks / 8 } else { rig.traffic().steps };
     let begin = count(&scene.rig);
@@ -165,16 +174,16 @@ fn steps(cable: Cable, deed: Deed, image: &[u8]) -> Result<Range<u64>> {
     Ok(if cable == Cable::Spi { begin..end } else { 0..end - begin })
 }
 
-/// Pulls the card at every `stride`th step of a deed.
+/// Lets it happen at every `stride`th step of a deed.
 ///
 /// # Errors
 /// A card was not whole afterwards: which step, and what was wrong.
-pub fn everywhere(cable: Cable, deed: Deed, stride: usize) -> Result<Pulls> {
+pub fn everywhere(cable: Cable, deed: Deed, mishap: Mishap, stride: usize) -> Result<Pulls> {
     let image = prepared()?;
     let mut pulls = Pulls::default();
     for step in steps(cable, deed, &image)?.step_by(stride) {
-        let told = || format!("{}, {}, pulled at step {step}", cable.name(), deed.name());
-        let heard = pull(cable, deed, &image, step).with_context(told)?;
+        let told = || format!("{}, {}, {mishap:?} at step {step}", cable.name(), deed.name());
+        let heard = once(cable, deed, mishap, &image, step).with_context(told)?;
         pulls.places += 1;
         match heard {
             (true, true) => pulls.done += 1,
@@ -186,13 +195,15 @@ pub fn everywhere(cable: Cable, deed: Deed, stride: usize) -> Result<Pulls> {
     Ok(pulls)
 }
 
-/// Pulls the card once: what the terminal was told, and what had happened.
-fn pull(cable: Cable, deed: Deed, image: &[u8], step: u64) -> Result<(bool, bool)> {
-    let mut scene;
-    if cable == Cable::Spi {
-        scene = Scene::new(cable, deed, image, step..step + OUT)?;
-    } else {
-        scene = Scene::new(cable, deed, image, 0..0)?;
+/// Lets it happen once: what the terminal was told, and what had happened.
+fn once(cable: Cable, deed: Deed, mishap: Mishap, image: &[u8], step: u64) -> Result<(bool, bool)> {
+    let faults = match (cable, mishap) {
+        (Cable::Spi, Mishap::Pulled) => Faults { removed: step..step + OUT, ..Faults::default() },
+        (Cable::Spi, Mishap::Stuck(bytes)) => Faults { stuck: step..step + bytes, ..Faults::default() },
+        _ => Faults::default(),
+    };
+    let mut scene = Scene::new(cable, deed, image, faults)?;
+    if cable == Cable::Mmc {
         scene.rig.pull_after(step);
     }
     let told = scene.act(deed).is_ok();
