@@ -163,7 +163,8 @@ impl EmulatedCard {
     fn plug(self, options: SdOptions) -> Result<(Engine, Arc<Slot>), PlugError> {
         let (device, properties) = self.into_parts();
         let length = options.area.length();
-        let registers = Registers::new(&options.profile, properties.cid, length).ok_or(PlugError::TooSmall(length))?;
+        let registers = Registers::new(&options.profile, options.profile.cid(properties.cid), length)
+            .ok_or(PlugError::TooSmall(length))?;
         let power = Arc::clone(&device.power);
         let slot = Arc::new(Slot { present: AtomicBool::new(true), pulls: AtomicU32::new(0), power });
         let secure = Secure::new(options.executor.core(device)?);

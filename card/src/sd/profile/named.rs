@@ -2,7 +2,7 @@
 
 use super::{BlockLengthCommand, FUNCTION_1, FUNCTION_4, ModeLoss, Profile, PsiLength, SdVersion, WriteTokens};
 use smcard_link::assd::Version;
-use smcard_link::sd::Capacity;
+use smcard_link::sd::{Capacity, crc7};
 use std::time::Duration;
 
 type Change = fn(&mut Profile);
@@ -115,6 +115,19 @@ impl Profile {
         NAMED.iter().map(|(word, meaning, _)| (*word, *meaning))
     }
 
+    /// The CID that a card of this profile shows. One without what this project adds, or one that wants something else than
+    /// its own row in the table of quirks says, has another product name: drivers shall take it for a card they know
+    /// nothing of.
+    pub(crate) fn cid(&self, mut cid: [u8; 16]) -> [u8; 16] {
+        let known = self.checked && self.rereads && !self.stop_needed && self.write_tokens != WriteTokens::Multi;
+        if !known {
+            let [_, _, _, product @ .., _, _, _, _, _, _, _, _] = &mut cid;
+            *product = *b"FIELD";
+            cid[15] = crc7(&cid[..15]) << 1 | 1;
+        }
+        cid
+    }
+
     /// True where the card offers a secure command set.
     #[must_use]
     pub fn has_secure_commands(&self) -> bool {
@@ -125,6 +138,18 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_without_our_additions_is_not_taken_for_ours() {
+        let ours = [0, b'S', b'M', b'S', b'M', b'C', b'R', b'D', 0x10, 1, 2, 3, 4, 0x01, 0xA1, 0x77];
+        let shown = |word| smcard_link::sd::Cid(Profile::from_word(word).unwrap().cid(ours));
+        assert_eq!(shown("standard").0, ours);
+        assert_eq!(shown("no-protected-memory").0, ours);
+        for word in ["plain", "legacy", "needs-stop", "token-fc"] {
+            assert_eq!((&shown(word).product(), shown(word).serial()), (b"FIELD", 0x0102_0304));
+            assert!(shown(word).is_intact());
+        }
+    }
 
     #[test]
     fn every_word_names_one_profile() {
