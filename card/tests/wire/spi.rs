@@ -226,7 +226,7 @@ impl<B: SpiBus> SpiHost<B> {
     }
 
     pub fn until_done(&mut self) -> Status {
-        for _ in 0..1000 {
+        for _ in 0..10_000 {
             let status = self.status();
             if status.state() != Ok(SecureState::InProgress) && status.memory_state() != 1 {
                 return status;
