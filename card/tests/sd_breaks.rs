@@ -13,9 +13,9 @@ use wire::native::NativeHost;
 use wire::spi::SpiHost;
 use wire::{Apdus, ISSUE_STATE, START, authenticate, new_card_with, options, pattern, wallet_batch};
 
-/// An issue takes seconds with this.
+/// An issue takes about a second with this.
 fn unhurried() -> OpenOptions {
-    OpenOptions { command_delay: Duration::from_millis(8), ..OpenOptions::default() }
+    OpenOptions { command_delay: Duration::from_millis(4), ..OpenOptions::default() }
 }
 
 fn native() -> NativeHost {
@@ -37,7 +37,7 @@ fn issue_state(card: &mut impl Apdus) -> Option<u8> {
 }
 
 fn begin(host: &mut NativeHost) {
-    host.write(35, 1, &write_token(&START, Checksum::None).unwrap()).unwrap();
+    host.write(35, 1, &write_token(&START, Checksum::None).expect("taken")).expect("taken");
     assert_eq!(host.status().state(), Ok(SecureState::InProgress));
 }
 
