@@ -210,6 +210,46 @@ mod tests {
         }
     }
 
+    /// The card of every profile is used without a word of configuration, or refused with the reason; one profile needs an
+    /// option, as `docs/ASSD.md` says.
+    #[test]
+    fn a_card_of_every_profile_answers_or_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("card.img");
+        create(&image, &CreateOptions { size: 1 << 20, ..CreateOptions::default() }).unwrap();
+        let alarm: Alarm = Arc::new(|| {});
+        for (profile, _) in smcard_card::sd::Profile::words() {
+            for cable in [Cable::Spi, Cable::Mmc] {
+                let mut config = Config::default();
+                (config.emulated.area_mib, config.emulated.profile) = (1, profile.to_owned());
+                if (profile, cable) == ("token-fc", Cable::Spi) {
+                    config.card.quirks.0.push(("write_token".into(), "FC".into()));
+                }
+                let known = Surroundings::new(&config, Arc::new(Recorder::new(100))).unwrap();
+                let opened = Source::Emulated(cable, image.clone()).open(&known, &alarm);
+                let refusal = match profile {
+                    "locked" => Some("locked with a password"),
+                    "no-secure" => Some("no secure command set"),
+                    "echo" => Some("does not answer it"),
+                    _ => None,
+                };
+                match (opened, refusal) {
+                    (Ok(mut card), None) => {
+                        // A mode that is lost all the time may take an answer with it; asking again is harmless here.
+                        let mut asked = (0..20).map(|_| card.transmit(&[0x80, 0xCA, 0xDF, 0x74, 0x00]));
+                        let answer = asked.find_map(Result::ok).unwrap_or_else(|| panic!("{profile} {cable:?}"));
+                        assert_eq!(answer.sw, 0x9000, "{profile} {cable:?}");
+                    }
+                    (Err(error), Some(reason)) => {
+                        assert!(error.to_string().contains(reason), "{profile} {cable:?}: {error}");
+                    }
+                    (Ok(_), Some(_)) => panic!("{profile} {cable:?} was opened"),
+                    (Err(error), None) => panic!("{profile} {cable:?}: {error}"),
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_configured_wrongly_is_named() {
         let mut config = Config::default();

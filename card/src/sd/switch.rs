@@ -31,6 +31,8 @@ impl Functions {
     fn supported(profile: &Profile, group: u8) -> u16 {
         match group {
             1 => DEFAULT_ONLY | 1 << 1,
+            // As a card that is known to lie does it: functions 0, 1 and 6.
+            2 if profile.switch_echo => DEFAULT_ONLY | 1 << 1 | 1 << 6,
             2 => DEFAULT_ONLY | profile.functions,
             _ => DEFAULT_ONLY,
         }
@@ -129,6 +131,7 @@ mod tests {
     fn a_card_that_echoes_stays_what_it_is() {
         let profile = Profile::from_word("echo").unwrap();
         let mut functions = Functions::default();
+        assert_eq!(functions.switch(SwitchArgument::QUERY, &profile).supported(2), 0x8043);
         assert_eq!(functions.switch(SwitchArgument::set(Function::Assd2), &profile).result(2), 4);
         assert_eq!(functions, Functions::default());
     }
