@@ -277,3 +277,41 @@ fn the_payload_is_97_percent_of_a_long_direct_write() {
     let clocked = host.bus.clocked() - before;
     assert!(clocked * 97 <= (1 << 20) * 100, "{clocked} bytes were clocked");
 }
+
+#[test]
+fn a_card_that_needs_a_stop_takes_cmd12_or_the_stop_token() {
+    for with_token in [true, false] {
+        let mut host = host(profile("needs-stop"), inline(0));
+        host.enter(Function::Assd1);
+        host.token = (0xFC, false);
+        host.command(35, 1, true).unwrap();
+        host.send_block(0xFC, &write_token(&SELECT, Checksum::None).unwrap()).unwrap();
+        if with_token {
+            host.bus.exchange(&mut [0xFD, 0xFF, 0xFF]).unwrap();
+            host.deselect();
+        } else {
+            host.deselect();
+            host.command(12, 0, false).unwrap();
+        }
+        assert_eq!(host.status().state(), Ok(SecureState::Complete), "stop token: {with_token}");
+        assert!(host.read(34, 1, 512, 1).is_ok());
+        host.command(12, 0, false).unwrap();
+        assert_eq!(host.status().state(), Ok(SecureState::Idle));
+    }
+}
+
+#[test]
+fn what_a_card_does_not_know_is_illegal_and_what_gets_lost_is_silent() {
+    let mut host = host(profile("first-lost"), inline(0));
+    for index in [2, 3, 4, 7, 11, 15, 20, 23, 26, 27, 28, 42, 52, 56, 60, 63] {
+        assert_eq!(host.command(index, 0, false), Err(Trouble::R1(0x04)), "CMD{index}");
+    }
+    for index in [34, 35, 36, 37, 50, 57] {
+        assert_eq!(host.command(index, 1, false), Err(Trouble::R1(0x04)), "CMD{index}");
+    }
+    host.enter(Function::Assd1);
+    for _ in 0..3 {
+        assert_eq!(host.command(35, 1, false), Err(Trouble::Silent));
+    }
+    assert_ne!(host.apdu(&SELECT).sw, 0);
+}
