@@ -13,7 +13,7 @@ vm_fail() { echo "vm-setup: $*" >&2; exit 1; }
 vm_mirror() {
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
-    [ -n "$mirror" ] || vm_fail "no Debian mirror among the apt sources (or apt-get update was never run)"
+    [ -n "$mirror" ] || vm_fail "no Debian mirror among the apt sources"
     echo "$mirror"
 }
 

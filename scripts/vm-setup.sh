@@ -12,8 +12,11 @@ need=()
 for program in mmdebstrap xz zstd; do
     command -v $program >/dev/null || need+=("${program/#xz/xz-utils}")
 done
-if [ ${#need[@]} -gt 0 ]; then
+# The indexes tell which of the sources is Debian's.
+if [ ${#need[@]} -gt 0 ] || ! (vm_mirror >/dev/null 2>&1); then
     apt-get update -qq
+fi
+if [ ${#need[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
 [ -e "$vm_keyring" ] || vm_fail "no $vm_keyring; install debian-archive-keyring"

@@ -1,11 +1,13 @@
 //! What a scenario works in: a folder of its own and machines that come up at once.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::line::Places;
 use crate::machine::Machine;
 use crate::rig::Rig;
 use crate::snapshot::Snapshot;
@@ -40,6 +42,18 @@ impl Lab {
     /// If it cannot be restored.
     pub fn machine(&self) -> Result<Machine> {
         Machine::restore(&self.rig, &self.snapshot.root, &self.snapshot.state, self.folder.path())
+    }
+
+    /// A machine that boots, with more on QEMU's command line.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn machine_with(&self, more: &[OsString]) -> Result<Machine> {
+        let root = self.rig.guest("root.ext4");
+        let places = Places { root: &root, discard: true, folder: self.folder.path(), state: None, more };
+        let mut machine = Machine::boot(&self.rig, &places)?;
+        machine.settle_in()?;
+        Ok(machine)
     }
 
     /// The rig.

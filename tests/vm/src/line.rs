@@ -9,7 +9,7 @@ use crate::rig::Rig;
 pub const PORTS: u8 = 4;
 
 /// Kernel parameters: messages to the serial line, and nothing done twice that emulation makes slow.
-const KERNEL: &str = "console=ttyS0 panic=-1 rw mitigations=off tsc=reliable no_timer_check audit=0 nokaslr random.trust_cpu=on \
+pub const KERNEL: &str = "console=ttyS0 panic=-1 rw mitigations=off tsc=reliable no_timer_check audit=0 nokaslr random.trust_cpu=on \
                       systemd.show_status=false";
 
 /// Where the pieces of one machine are. Their paths may differ between saving and restoring.
@@ -23,6 +23,8 @@ pub struct Places<'a> {
     pub folder: &'a Path,
     /// Saved state to start from, if any.
     pub state: Option<&'a Path>,
+    /// What only a machine that boots can have; the last of several options counts.
+    pub more: &'a [OsString],
 }
 
 /// The arguments, the program's name first, as [`Rig::starter`] takes them.
@@ -55,6 +57,7 @@ pub fn arguments(rig: &Rig, places: &Places) -> Vec<OsString> {
     if let Some(state) = places.state {
         line.path("-incoming", "file:", state, "");
     }
+    line.0.extend_from_slice(places.more);
     line.0
 }
 

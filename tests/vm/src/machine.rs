@@ -43,12 +43,12 @@ impl Machine {
         Ok(Machine { qemu, qmp, agent, folder: places.folder.to_owned() })
     }
 
-    /// Boots the guest from `root`, which is changed, with everything else in `folder`.
+    /// Boots the guest.
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn boot(rig: &Rig, root: &Path, folder: &Path) -> Result<Self> {
-        let mut machine = Machine::start(rig, &Places { root, discard: false, folder, state: None })?;
+    pub fn boot(rig: &Rig, places: &Places) -> Result<Self> {
+        let mut machine = Machine::start(rig, places)?;
         machine.agent.wait_ready(BOOT)?;
         let settled = machine.run("systemctl is-system-running --wait", BOOT)?;
         if settled.text.trim() != "running" {
@@ -80,26 +80,34 @@ impl Machine {
         Ok(())
     }
 
-    /// Starts from the state that [`Machine::save`] wrote; what the guest writes to `root` is lost.
-    ///
-    /// The programs under test are in `/programs` of the guest, the machine's folder `share` in `/share`.
+    /// Starts from the state that [`Machine::save`] wrote, as [`Machine::settle_in`] leaves it; what the guest writes to
+    /// `root` is lost.
     ///
     /// # Errors
     /// If it does not go on from there.
     pub fn restore(rig: &Rig, root: &Path, state: &Path, folder: &Path) -> Result<Self> {
-        let mut machine = Machine::start(rig, &Places { root, discard: true, folder, state: Some(state) })?;
+        let mut machine = Machine::start(rig, &Places { root, discard: true, folder, state: Some(state), more: &[] })?;
         until("restoring the machine", MIGRATION, || {
             machine.qemu.must_run().with_context(|| log_of(folder))?;
             Ok(machine.qmp.command("query-status", json!({}))?["status"] != "inmigrate")
         })?;
         machine.qmp.command("cont", json!({}))?;
+        machine.settle_in()?;
+        Ok(machine)
+    }
+
+    /// Sets the clock; mounts the programs under test as `/programs`, and this machine's folder `share` as `/share`.
+    ///
+    /// # Errors
+    /// If the guest cannot.
+    pub fn settle_in(&mut self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_secs();
-        machine.sh(&format!(
-            "date -q -s @{now} >/dev/null 2>&1 || date -s @{now} >/dev/null; mkdir -p /programs /share
+        self.sh(&format!(
+            "date -s @{now} >/dev/null; mkdir -p /programs /share
              options=trans=virtio,version=9p2000.L,msize=262144
              mount -t 9p -o $options,ro,cache=loose programs /programs && mount -t 9p -o $options share /share"
         ))?;
-        Ok(machine)
+        Ok(())
     }
 
     /// Runs a script in the guest, for `limit` at most.

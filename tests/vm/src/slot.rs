@@ -1,10 +1,12 @@
 //! Our card in the slot of the machine: `smcard-slot` on the host, plugged in by vfio-user.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+
+use serde_json::json;
 
 use crate::lab::Lab;
 use crate::machine::{Machine, SOON};
@@ -46,6 +48,23 @@ impl Slot {
             Ok(socket.exists())
         })?;
         Ok(Slot { program, client, socket })
+    }
+
+    /// What QEMU needs on its command line to have this slot's SPI port from the start (`--spi`), with its ACPI table.
+    ///
+    /// # Errors
+    /// If the table cannot be made.
+    pub fn spi_port(&self, lab: &Lab) -> Result<Vec<OsString>> {
+        let table = lab.path("spidev.aml");
+        let made = Command::new(&self.client).arg("acpi-table").arg(&table).output().context("starting smcard-slot")?;
+        if !made.status.success() {
+            bail!("smcard-slot acpi-table: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let socket = json!({"type": "unix", "path": self.socket});
+        let device = json!({"driver": "vfio-user-pci", "bus": "pcie.0", "addr": "0x10", "socket": socket});
+        let mut file = OsString::from("file=");
+        file.push(table);
+        Ok(vec!["-acpitable".into(), file, "-device".into(), device.to_string().into()])
     }
 
     /// Plugs it into the machine and waits until the guest has its controller.

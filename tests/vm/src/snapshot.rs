@@ -47,7 +47,11 @@ impl Snapshot {
             bail!("copying the guest's disk: {copied}");
         }
         let sockets = tempfile::Builder::new().prefix("smcard-vm-").tempdir().context("making a folder")?;
-        let saved = Machine::boot(rig, &snapshot.root, sockets.path()).and_then(|mut machine| {
+        let saved = Machine::boot(
+            rig,
+            &Places { root: &snapshot.root, discard: false, folder: sockets.path(), state: None, more: &[] },
+        )
+        .and_then(|mut machine| {
             machine.sh(&format!("for m in {MODULES}; do modprobe $m || exit; done"))?;
             machine.save(&snapshot.state)
         });
@@ -64,6 +68,6 @@ impl Snapshot {
 /// Everything a saved state depends on.
 fn key(rig: &Rig) -> String {
     let nowhere = PathBuf::new();
-    let places = Places { root: &nowhere, discard: true, folder: &nowhere, state: None };
+    let places = Places { root: &nowhere, discard: true, folder: &nowhere, state: None, more: &[] };
     format!("{}\n{MODULES}\n{:?}", rig.identity(), line::arguments(rig, &places))
 }

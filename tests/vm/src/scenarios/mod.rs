@@ -4,6 +4,7 @@ mod board;
 mod broken;
 mod daemon;
 mod issue;
+mod port;
 mod reader;
 mod slot;
 mod spidev;
@@ -19,10 +20,10 @@ use crate::scenario::Scenario;
 /// The source of a card in the slot.
 const SOURCE_IN_SLOT: &str = "mmc:/dev/mmcblk0";
 
-/// All scenarios, in the order they run.
+/// All scenarios, in the order they are begun: the longest first.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [reader::ALL, slot::ALL, broken::ALL, spidev::ALL, board::ALL, daemon::ALL].concat()
+    [port::ALL, broken::ALL, slot::ALL, spidev::ALL, board::ALL, reader::ALL, daemon::ALL].concat()
 }
 
 /// A new card of that recovery kind, in an image.
