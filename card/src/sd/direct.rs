@@ -145,7 +145,7 @@ impl Secure {
                 }
             }
         };
-        self.error = error::NONE;
+        self.clear_refusal();
         Ok(DirectTransfer { write, next, left, total: left })
     }
 

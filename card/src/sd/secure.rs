@@ -123,7 +123,14 @@ impl Secure {
         self.system_failed = matches!(cause, LinkError::Mute(_));
     }
 
-    /// Breaks off what is in progress, with this reason; whether the core does it nevertheless is open.
+    /// What was refused before is over; what was aborted stays so.
+    pub(super) fn clear_refusal(&mut self) {
+        if self.state != SecureState::Aborted {
+            self.error = error::NONE;
+        }
+    }
+
+    /// Breaks off what is in progress, with a condition error; whether the core does it nevertheless is open.
     pub(super) fn abort(&mut self) {
         if self.state == SecureState::InProgress {
             self.state = SecureState::Aborted;
