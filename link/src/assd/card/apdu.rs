@@ -18,6 +18,14 @@ const REENTRIES: u32 = 3;
 /// How often an answer is asked for again of a card that gives it again: nothing is lost by it.
 const REREADS: u32 = 32;
 
+/// How long an issue may take. It is as long as its batch, which only the caller knows: who waits less cuts the power.
+const ISSUE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// True for START, which makes the card issue itself.
+pub(super) fn is_start(command: &[u8]) -> bool {
+    matches!(command, [cla, 0x5A, ..] if *cla & 0xF0 == 0x80)
+}
+
 /// What the card says of a command whose transfer went wrong.
 pub(super) enum Fate {
     /// It has it.
@@ -62,7 +70,7 @@ impl Wire {
         self.trace.command_apdu(command);
         let answer = self.at_rest().and_then(|before| {
             self.send(&token, before)?;
-            let status = self.complete()?;
+            let status = self.complete(if is_start(command) { ISSUE_LIMIT } else { self.answer_limit() })?;
             self.fetch(&status)
         });
         match &answer {
@@ -174,8 +182,8 @@ impl Wire {
     }
 
     /// Polls until the answer is there.
-    fn complete(&mut self) -> Result<Status, LinkError> {
-        let (start, limit) = (self.host.now(), self.answer_limit());
+    fn complete(&mut self, limit: Duration) -> Result<Status, LinkError> {
+        let start = self.host.now();
         let mut idle = false;
         let mut gaps = Gaps::new();
         loop {

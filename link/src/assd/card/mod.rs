@@ -146,7 +146,7 @@ impl AssdCard {
         match (command, answer) {
             ([0x00, 0xA4, 0x04, ..], Ok(answer)) if answer.is_success() => self.held = false,
             // A refusal of START has neither count nor success: no issue has begun.
-            ([cla, 0x5A, ..], Ok(answer)) if *cla & 0xF0 == 0x80 => {
+            (start, Ok(answer)) if apdu::is_start(start) => {
                 let began = answer.is_success() || answer.data.len() == 4 || answer.sw & 0xFFF0 == 0x63C0;
                 self.held |= began && self.properties.privilege == PrivilegeKind::Hold;
             }

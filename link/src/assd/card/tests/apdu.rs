@@ -240,6 +240,20 @@ fn a_card_that_never_comes_to_an_end_is_waited_for_as_long_as_was_agreed() {
 }
 
 #[test]
+fn an_issue_is_waited_for_until_it_ends_or_the_power_is_cut() {
+    let (mut card, handle) = ours();
+    // 16 ms each: half an hour.
+    handle.lock().polls = 120_000;
+    assert!(card.transmit(&START).unwrap().is_success());
+    assert!(handle.lock().now > Duration::from_secs(1800));
+    handle.lock().react = |_| Reaction::Stuck;
+    let at = handle.lock().now + Duration::from_secs(7200);
+    handle.lock().cut_at = card.power_switch().map(|switch| (at, switch));
+    assert!(matches!(card.transmit(&START), Err(LinkError::PowerCut)));
+    assert!(handle.lock().now >= at);
+}
+
+#[test]
 fn the_power_switch_ends_the_exchange_and_the_card_stays_off_until_the_reset() {
     let (mut card, handle) = ours();
     let switch: Arc<dyn PowerSwitch> = card.power_switch().unwrap();
