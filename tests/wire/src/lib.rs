@@ -4,7 +4,7 @@
 //! * [`cable`], [`line`](mod@line), [`medium`], [`terminal`], [`batches`]: what they are told with;
 //! * [`noise`]: bits turned round, lost and doubled; what becomes of a million transfers;
 //! * [`removal`]: the card is pulled everywhere;
-//! * [`traffic`], [`efficiency`], [`delay`]: what it costs, in clocks; [`table`], [`page`]: where that is told.
+//! * [`traffic`], [`efficiency`], [`delay`]: what it costs, in clocks; [`throughput`]: in time; [`table`], [`page`]: where that is told.
 //!
 //! Time is counted, not waited for; the same arguments give the same figures.
 
@@ -22,4 +22,5 @@ pub mod removal;
 pub mod scenario;
 pub mod table;
 pub mod terminal;
+pub mod throughput;
 pub mod traffic;

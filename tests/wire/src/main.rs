@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use smcard_wire::cable::Cable;
 use smcard_wire::noise::survey;
 use smcard_wire::table::Table;
-use smcard_wire::{efficiency, page, scenario};
+use smcard_wire::{efficiency, page, scenario, throughput};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,12 @@ enum Part {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// How fast the emulated card's open memory is, in real time.
+    Throughput {
+        /// Transfers of each path.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
 }
 
 fn main() -> Result<()> {
@@ -44,6 +50,7 @@ fn main() -> Result<()> {
             tables.extend(efficiency::tables()?);
             tell("wire", &tables, update.as_deref())
         }
+        Part::Throughput { rounds } => tell("throughput", &[throughput::table(rounds)?], update.as_deref()),
         Part::Noise { transfers, seed } => {
             let results = survey::run(transfers, seed)?;
             tell("noise-long", &survey::tables(&results, seed), update.as_deref())?;
