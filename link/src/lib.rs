@@ -10,9 +10,11 @@
 //! * An **exchange** is one request that the card answers: an APDU, or the direct write of one whole file (opened with
 //!   its length, streamed, committed once). [`Counters::exchanges`] counts them; what a wire makes of an exchange is
 //!   counted beside it.
-//! * A command is never sent twice by the link itself: after a [`LinkError`] the caller decides.
+//! * A command is never executed twice by the link's doing: it goes out again only where the card has said that it did not
+//!   take it. After a [`LinkError`] the caller decides; [`LinkError::Untaken`] and [`LinkError::Unknown`] say what is known.
 //! * After [`LinkError::Gone`] every call answers `Gone` until the card is back.
-//! * The link keeps no secrets: it neither logs nor stores what it carries.
+//! * The link keeps no secrets: it neither logs nor stores what it carries; a [`Trace`] is told lengths, headers and status
+//!   words.
 
 #![deny(unsafe_code)]
 

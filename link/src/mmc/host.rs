@@ -2,7 +2,7 @@
 
 use super::errno::{self, Circumstances, Follows, Judgement};
 use super::port::{BYTES_MAX, COMMANDS_MAX, IocCommand, IocData, MmcPort, SENTINEL, flags};
-use crate::sd::{CardState, CardStatus, Cid, Command, index};
+use crate::sd::{CardState, CardStatus, Cid, Command, R1, index};
 use crate::{BusError, BusFault, CardHost, Clock, Data, Identity, Step, Taken, Trace};
 use std::io;
 use std::time::Duration;
@@ -299,7 +299,10 @@ impl CardHost for MmcHost {
             if at == end {
                 break;
             }
-            self.trace.response(&CardStatus(*response));
+            match self.port.is_spi() {
+                true => self.trace.response(&R1(response.to_le_bytes()[0])),
+                false => self.trace.response(&CardStatus(*response)),
+            }
             match follows {
                 Follows::Read => self.trace.received(*bytes),
                 Follows::Write => self.trace.sent(*bytes),
