@@ -115,7 +115,7 @@ pub trait MmcPort: Send {
     /// Responses come back also then.
     ///
     /// # Errors
-    /// As `ioctl(2)` has them; see [`MmcHost`].
+    /// As `ioctl(2)` has them; see [`super::MmcHost`].
     fn multi(&mut self, commands: &mut [IocCommand<'_>]) -> io::Result<()>;
 
     /// Most blocks of 512 bytes in one command.
