@@ -18,9 +18,32 @@ use wire::{ISSUE_STATE, SELECT, authenticate, inline, new_card, options, pattern
 enum Act {
     Command(u8, u32, bool),
     Application(u8, u32),
-    Block { token: u8, kind: u8, length: usize, intact: bool },
+    Block {
+        token: u8,
+        kind: u8,
+        length: usize,
+        intact: bool,
+    },
     Ones(usize),
     Noise(Vec<u8>),
+    /// A command with its block, as one message, and some time to watch the card be busy.
+    Write {
+        index: u8,
+        argument: u32,
+        kind: u8,
+        watched: usize,
+    },
+    /// A command, and time for what it sends.
+    Read {
+        index: u8,
+        argument: u32,
+        watched: usize,
+    },
+    Erase {
+        from: u32,
+        to: u32,
+        watched: usize,
+    },
     Select(bool),
     Clock(u32),
     Sleep(u16),
@@ -56,7 +79,12 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (prop::sample::select(vec![6_u8, 13, 22, 23, 41, 42, 51]), argument()).prop_map(|(i, a)| Act::Application(i, a)),
         8 => (token, 0_u8..6, prop_oneof![9 => Just(512_usize), 1 => 0_usize..600], prop::bool::weighted(0.9))
             .prop_map(|(token, kind, length, intact)| Act::Block { token, kind, length, intact }),
-        10 => prop_oneof![3 => 1_usize..20, 2 => 500_usize..1200].prop_map(Act::Ones),
+        6 => (prop::sample::select(vec![24_u8, 35, 57]), 0_u32..2, 0_u8..6, 0_usize..400)
+            .prop_map(|(index, argument, kind, watched)| Act::Write { index, argument, kind, watched }),
+        6 => (prop::sample::select(vec![9_u8, 17, 18, 34, 36, 50]), 0_u32..2, 0_usize..1200)
+            .prop_map(|(index, argument, watched)| Act::Read { index, argument, watched }),
+        1 => (0_u32..9, 0_u32..2048, 0_usize..100).prop_map(|(from, to, watched)| Act::Erase { from, to, watched }),
+        8 => prop_oneof![3 => 1_usize..20, 2 => 500_usize..1200].prop_map(Act::Ones),
         2 => vec(any::<u8>(), 1..40).prop_map(Act::Noise),
         2 => any::<bool>().prop_map(Act::Select),
         1 => prop::sample::select(vec![400_000_u32, 25_000_000]).prop_map(Act::Clock),
@@ -105,6 +133,19 @@ fn bytes(act: &Act) -> Vec<u8> {
             let crc = crc16(&data) ^ u16::from(!*intact);
             [&[*token][..], &data, &crc.to_be_bytes(), &[0xFF; 4]].concat()
         }
+        Act::Write { index, argument, kind, watched } => {
+            let data = block(*kind, 512);
+            let crc = crc16(&data).to_be_bytes();
+            let gap = vec![0xFF; 12];
+            [&frame(*index, *argument).0[..], &gap, &[0xFE], &data, &crc, &vec![0xFF; *watched]].concat()
+        }
+        Act::Read { index, argument, watched } => [&frame(*index, *argument).0[..], &vec![0xFF; *watched]].concat(),
+        Act::Erase { from, to, watched } => {
+            let frames = [(32, *from), (33, *to), (38, 0)];
+            let said =
+                frames.iter().flat_map(|(index, argument)| [&frame(*index, *argument).0[..], &[0xFF; 10]].concat());
+            said.chain(vec![0xFF; *watched]).collect()
+        }
         Act::Ones(count) => vec![0xFF; *count],
         Act::Noise(noise) => noise.clone(),
         Act::Select(_) | Act::Clock(_) | Act::Sleep(_) => Vec::new(),
@@ -147,7 +188,15 @@ fn play(mut card: SpiCard, acts: &[Act], pieces: &[usize]) -> (Vec<u8>, Inspecti
 
 fn any_profile() -> impl Strategy<Value = (&'static str, Profile)> {
     let words: Vec<_> = Profile::words().map(|(word, _)| word).collect();
-    prop::sample::select(words).prop_map(|word| (word, Profile::from_word(word).expect("a profile")))
+    // Times of some bytes, so that their ends are seen.
+    let time = || prop_oneof![2 => Just(None), 1 => (0_u64..100).prop_map(|us| Some(Duration::from_micros(us)))];
+    (prop::sample::select(words), time(), time(), time()).prop_map(|(word, access, program, work)| {
+        let mut profile = Profile::from_word(word).expect("a profile");
+        profile.access_time = access.unwrap_or(profile.access_time);
+        profile.program_time = program.unwrap_or(profile.program_time);
+        profile.work_time = work.unwrap_or(profile.work_time);
+        (word, profile)
+    })
 }
 
 proptest! {
