@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted wires kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long vm slot-demo
+.PHONY: help setup build demo test unit mounted wires kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long noise noise-long throughput wire vm slot-demo
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -97,6 +97,22 @@ bench: setup
 ## make outage       what breaks of the link cost, in simulated time: its part of docs/PERFORMANCE.md; RUNS a row (400)
 outage:
 	$(CARGO) run --release --quiet -p smcard-outage -- --runs $(or $(RUNS),400) --update docs
+
+## make wire         the same stories over every cable, and what the wire costs in clocks: its part of docs/PERFORMANCE.md
+wire:
+	$(CARGO) run -q -p smcard-wire -- costs --update docs
+
+## make noise        half a million transfers with bit errors, and the card pulled in the middle of every byte: in a minute
+noise:
+	$(CARGO) run -q -p smcard-wire -- noise
+
+## make noise-long   the same with TRANSFERS (100000) of each of 27 kinds: its part of docs/PERFORMANCE.md
+noise-long:
+	$(CARGO) run -q -p smcard-wire -- noise --transfers $(or $(TRANSFERS),100000) --seed $(or $(SEED),1) --update docs
+
+## make throughput   how fast the emulated card's open memory is: its part of docs/PERFORMANCE.md
+throughput:
+	$(CARGO) run -q --release -p smcard-wire -- throughput --update docs
 
 ## make msrv         what ships compiles with the oldest compiler it promises (needs that toolchain, or Debian 13)
 msrv:

@@ -89,18 +89,21 @@ fn direct_write() -> Result<Table> {
 struct Exchange {
     traffic: Traffic,
     look: Traffic,
+    /// Bytes of command and answer.
+    payload: u64,
 }
 
 fn one_exchange(cable: Cable, setup: Setup) -> Result<Exchange> {
     let mut rig = Rig::new(cable, setup.clone())?;
     let before = rig.traffic();
-    send(rig.card(), &SELECT_MANAGER)?;
+    let answer = send(rig.card(), &SELECT_MANAGER)?;
+    let payload = u64::try_from(SELECT_MANAGER.len() + answer.data.len() + 2)?;
     let traffic = rig.traffic() - before;
     // The same with one more poll: the difference is the poll.
     let mut slower = Rig::new(cable, Setup { executor: polled_once(), ..setup })?;
     let before = slower.traffic();
     send(slower.card(), &SELECT_MANAGER)?;
-    Ok(Exchange { traffic, look: slower.traffic() - before - traffic })
+    Ok(Exchange { traffic, look: slower.traffic() - before - traffic, payload })
 }
 
 fn polled_once() -> smcard_card::sd::Executor {
@@ -116,13 +119,22 @@ fn exchange() -> Result<Table> {
     let about = "SELECT of the card manager (5 bytes), answered at the first look. A look is CMD36, where the card wants it with \
                  CMD16 around it. Every token is a block of 512 bytes, whatever its content; an answer that takes the card \
                  longer costs the last column again for each further look, with 1 to 16 ms without clocks in between.";
-    let heads = ["one APDU", "clocks", "time", "commands", "of these looks", "a further look, clocks"];
+    let heads = [
+        "one APDU",
+        "clocks",
+        "bytes that could pass in them, less command and answer",
+        "time",
+        "commands",
+        "of these looks",
+        "a further look, clocks",
+    ];
     let mut table = Table::new("One exchange", about, &heads);
     for cable in Cable::WIRES {
-        let Exchange { traffic, look } = one_exchange(cable, roomy())?;
+        let Exchange { traffic, look, payload } = one_exchange(cable, roomy())?;
         table.row(vec![
             cable.name().to_owned(),
             traffic.clocks.to_string(),
+            (traffic.clocks * cable.lines() / 8 - payload).to_string(),
             time(traffic.time(cable.hz())),
             traffic.commands.to_string(),
             traffic.looks.to_string(),

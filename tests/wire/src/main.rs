@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use smcard_wire::cable::Cable;
 use smcard_wire::noise::survey;
 use smcard_wire::table::Table;
-use smcard_wire::{efficiency, page, scenario, throughput};
+use smcard_wire::{efficiency, page, removal, scenario, throughput};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,9 @@ fn main() -> Result<()> {
         Part::Throughput { rounds } => tell("throughput", &[throughput::table(rounds)?], update.as_deref()),
         Part::Noise { transfers, seed } => {
             let results = survey::run(transfers, seed)?;
-            tell("noise-long", &survey::tables(&results, seed), update.as_deref())?;
+            let mut tables = survey::tables(&results, seed);
+            tables.push(removal::table()?);
+            tell("noise-long", &tables, update.as_deref())?;
             let all = survey::sum(&results);
             let wrong = all.secure().wrong + all.twice + all.strange;
             ensure!(wrong == 0, "{wrong} transfers were wrong, or executed twice");
@@ -76,7 +78,7 @@ fn tell(target: &str, tables: &[Table], update: Option<&Path>) -> Result<()> {
 fn stories() -> Result<Table> {
     let all = scenario::all(true);
     let about = format!(
-        "{} stories over each cable: issues of three sizes, eleven kinds of cards, failures, CLEAR, CONFIRM, the power cut at every \
+        "{} stories over each cable: issues of three sizes, nine kinds of cards, failures, CLEAR, CONFIRM, the power cut at every \
          command with all three recovery kinds, removal, refusals. Same answers, same listings, same bytes in the card's flash \
          in all of them. An exchange is an APDU or a whole direct write; what the wire makes of it, commands and blocks, stands beside it.",
         all.len()

@@ -5,14 +5,16 @@ use crate::batches;
 use crate::cable::{Cable, Rig, Setup};
 use crate::noise::ledger::{self, Ledger};
 use crate::noise::mix::prepared;
+use crate::table::Table;
 use crate::terminal::{ISSUE_STATE, LISTING, SELECT_MANAGER, authenticate, identifier, select, send, start, write};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use smcard_card::scp03::SecurityLevel;
 use smcard_card::sd::faults::Faults;
 use smcard_fixtures::aid;
 use smcard_link::LinkError;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 
 /// Bytes clocked while the card is out (SPI).
 const OUT: u64 = 700;
@@ -193,6 +195,38 @@ pub fn everywhere(cable: Cable, deed: Deed, mishap: Mishap, stride: usize) -> Re
         }
     }
     Ok(pulls)
+}
+
+/// Pulls the card everywhere on both wires: the table.
+///
+/// # Errors
+/// As [`everywhere`].
+pub fn table() -> Result<Table> {
+    let about = "The card is pulled in the middle of every byte of a deed on SPI, and before every command, block and look at the busy line \
+                 on the SD bus, and put in again. It is whole each time: it answers, an application executes a command once, a direct write goes \
+                 through, and what it had done when it was pulled it has done whole or not at all. *Happened*: the \
+                 answer was lost on its way.";
+    let heads = [
+        "pulled during",
+        "places",
+        "told as done, and done",
+        "told as failed: nothing happened",
+        "told as failed: happened",
+    ];
+    let mut table = Table::new("The card is pulled out", about, &heads);
+    let cases: Vec<_> = Cable::WIRES.iter().flat_map(|cable| Deed::ALL.map(|deed| (*cable, deed))).collect();
+    let results = thread::scope(|scope| {
+        let pull = |&(cable, deed)| scope.spawn(move || everywhere(cable, deed, Mishap::Pulled, 1));
+        let threads: Vec<_> = cases.iter().map(pull).collect();
+        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?).collect::<Vec<_>>()
+    });
+    for ((cable, deed), pulls) in cases.into_iter().zip(results) {
+        let Pulls { places, done, undone, happened } = pulls?;
+        let mut row = vec![format!("{}, {}", deed.name(), cable.name())];
+        row.extend([places, done, undone, happened].map(|count| count.to_string()));
+        table.row(row);
+    }
+    Ok(table)
 }
 
 /// Lets it happen once: what the terminal was told, and what had happened.

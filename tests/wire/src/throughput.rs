@@ -202,7 +202,8 @@ fn measure(path: &mut dyn Path, rounds: u32) -> Result<(f64, f64)> {
 /// # Errors
 /// A card does not do what it must.
 pub fn table(rounds: u32) -> Result<Table> {
-    let about = "The emulated card's open memory in RAM, 128 KiB a transfer, median; all checksums are made and checked. QEMU's rows are \
+    let about = "The emulated card's open memory in RAM, 128 KiB a transfer, median. On SPI every checksum is made and checked; on the SD bus that is the \
+                 host controller's part. QEMU's rows are \
                  published ones (patch series of April 2026, fio in a guest, 128 KiB, through its SD host controller): another way and another machine, \
                  there for the order of magnitude.";
     let heads = ["path", "read, MiB/s", "write, MiB/s"];
