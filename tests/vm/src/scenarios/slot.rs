@@ -100,30 +100,32 @@ fn issue(lab: &Lab) -> Result<()> {
     slot.stop()
 }
 
-/// Profiles of cards with protected memory, and whether this project's additions are there: without, a batch is written by
-/// commands, each an exchange of its own.
-const PROFILES: [(&str, bool); 5] =
-    [("assd-1.1", true), ("sdsc", true), ("cmd16-refused", true), ("needs-stop", true), ("no-protected-memory", false)];
+/// Profiles of cards. Some offer protected memory as this project lays it out; of others a batch is written by commands, each an
+/// exchange of its own.
+const PROFILES: [&str; 5] = ["assd-1.1", "sdsc", "cmd16-refused", "needs-stop", "no-protected-memory"];
 
 fn profiles(lab: &Lab) -> Result<()> {
     card::batches(lab)?;
     let mut guest = lab.machine()?;
-    for (profile, direct) in PROFILES {
-        one_profile(lab, &mut guest, profile, direct).with_context(|| format!("profile {profile}"))?;
+    let mut direct = 0;
+    for profile in PROFILES {
+        direct += u32::from(one_profile(lab, &mut guest, profile).with_context(|| format!("profile {profile}"))?);
     }
+    ensure!((2..5).contains(&direct), "{direct} of the cards can be written directly: both kinds are to be shown");
     Ok(())
 }
 
-fn one_profile(lab: &Lab, guest: &mut Machine, profile: &str, direct: bool) -> Result<()> {
+/// True where the card can be written directly.
+fn one_profile(lab: &Lab, guest: &mut Machine, profile: &str) -> Result<bool> {
     let image = new_card(lab, &format!("{profile}.img"), "function")?;
     let mut slot = add_card(lab, guest, &image, &["--profile", profile])?;
     let mut card = Card::mount(guest, SOURCE_IN_SLOT, "")?;
-    let told = card.value("card/direct_write")?;
-    ensure!(told == if direct { "yes" } else { "no" }, "direct write: {told}");
+    let direct = card.value("card/direct_write")? == "yes";
     issue::whole_in(&mut card, direct.then_some(2))?;
     card.unmount()?;
     slot.unplug(guest)?;
-    slot.stop()
+    slot.stop()?;
+    Ok(direct)
 }
 
 fn refusals(lab: &Lab) -> Result<()> {

@@ -82,7 +82,8 @@ fn profiles(lab: &Lab) -> Result<()> {
 fn one_profile(guest: &mut Machine, arguments: &str) -> Result<()> {
     serve(guest, arguments)?;
     let mut card = Card::mount(guest, SOURCE, "")?;
-    issue::whole(&mut card)?;
+    let direct = card.value("card/direct_write")? == "yes";
+    issue::whole_in(&mut card, direct.then_some(2))?;
     card.unmount()?;
     stop(guest)
 }
