@@ -207,7 +207,9 @@ pub fn link_errno(error: &LinkError) -> Errno {
         LinkError::NoAnswer(_) => Errno::TIMEDOUT,
         LinkError::PowerCut => Errno::CANCELED,
         LinkError::Malformed(_) => Errno::PROTO,
-        // Mute, Write, Io, and what a later version of the link adds.
+        LinkError::Length { .. } => Errno::MSGSIZE,
+        LinkError::Unknown { .. } => Errno::REMOTEIO,
+        // Mute, Write, Io, the bus, and what a later version of the link adds.
         _ => Errno::IO,
     }
 }
@@ -242,6 +244,9 @@ mod tests {
             LinkError::Write("unknown"),
             LinkError::Io(std::io::Error::other("wire")),
             LinkError::Malformed("short".into()),
+            LinkError::Length { length: 1000, max: 510 },
+            LinkError::Unknown { why: "its answer was lost", error: None },
+            LinkError::FileDamaged,
         ] {
             let raw = Refusal::from(error).errno().raw_os_error();
             assert!((1..=511).contains(&raw), "{raw}");
