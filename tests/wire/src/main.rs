@@ -78,10 +78,11 @@ fn tell(target: &str, tables: &[Table], update: Option<&Path>) -> Result<()> {
 fn stories() -> Result<Table> {
     let all = scenario::all(true);
     let about = format!(
-        "{} stories over each cable: issues of three sizes, nine kinds of cards, failures, CLEAR, CONFIRM, the power cut at every \
+        "{} stories over each cable: issues of three sizes, {} profiles of cards, failures, CLEAR, CONFIRM, the power cut at every \
          command with all three recovery kinds, removal, refusals. Same answers, same listings, same bytes in the card's flash \
          in all of them. An exchange is an APDU or a whole direct write; what the wire makes of it, commands and blocks, stands beside it.",
-        all.len()
+        all.len(),
+        all.iter().filter(|story| story.name.contains(", profile ")).count()
     );
     let heads = ["direct write and START", "exchanges", "SPI: commands and blocks", "SD: commands and blocks"];
     let mut table = Table::new("Exchanges and what the wire makes of them", about, &heads);

@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use crate::batches;
-use crate::cable::{Cable, Setup};
+use crate::cable::Setup;
 use crate::terminal::{
     CLEAR, CONFIRM, ISSUE_STATE, SELECT_MANAGER, authenticate, identifier, select, start, upload, write,
 };
@@ -15,6 +15,11 @@ use smcard_link::{PrivilegeKind, RecoveryKind};
 
 type Batch = fn() -> Result<Vec<u8>>;
 type Change = fn(&mut Setup);
+
+/// Profiles of cards that are refused, and of one that takes a token which the driver must be told of.
+const REFUSED: [&str; 4] = ["locked", "no-secure", "echo", "token-fc"];
+/// Profiles of cards that lose the secure mode and the session with it, or an answer: that is told, and no story.
+const LOSING: [&str; 3] = ["mode-lost", "mode-lost-random", "damaged-answer"];
 
 /// The sizes: name, batch, bytes of the card, what answers afterwards.
 pub(super) const SIZES: [(&str, Batch, u64, &[u8]); 3] = [
@@ -57,10 +62,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             }));
         }
     }
-    all.extend(
-        ["plain", "assd-1.1", "sdsc", "cmd16-refused", "needs-stop", "first-lost", "late-tokens", "legacy"]
-            .map(profile),
-    );
+    let words = Profile::words().map(|(word, _)| word).filter(|word| !REFUSED.contains(word) && !LOSING.contains(word));
+    all.extend(words.map(profile));
     all.extend([RecoveryKind::Restart, RecoveryKind::Command, RecoveryKind::Function].map(failing));
     all.push(Scenario::new(
         "CONFIRM",
@@ -85,17 +88,12 @@ fn profile(word: &'static str) -> Scenario {
         let profile = Profile::from_word(word).ok_or_else(|| anyhow::anyhow!("no profile is called {word}"))?;
         Ok(Setup { profile, ..Setup::default() }.unknown())
     };
-    let mut story = Scenario::new(format!("issue of 2 KiB, profile {word}"), prepare, |rig, journal| {
+    Scenario::new(format!("issue of 2 KiB, profile {word}"), prepare, |rig, journal| {
         let id = upload(rig.card(), "app.batch", &batches::small()?)?;
         journal.send(rig, "START", &start(id, 0))?;
         journal.send(rig, "SELECT", &select(aid::NDEF_APPLET))?;
         Ok(())
-    });
-    if matches!(word, "needs-stop" | "legacy") {
-        // In SPI mode any command ends a transfer, and the driver sends CMD13 before CMD12.
-        story.cables.retain(|cable| *cable != Cable::Spi);
-    }
-    story
+    })
 }
 
 /// A command fails: both formats, what is kept, CLEAR.

@@ -18,8 +18,6 @@ type Run = Box<dyn Fn(&mut Rig, &mut Journal) -> Result<()> + Send + Sync>;
 pub struct Scenario {
     /// What happens in it.
     pub name: String,
-    /// The cables over which it can be told; a function call comes first.
-    pub cables: Vec<Cable>,
     prepare: Prepare,
     run: Run,
 }
@@ -40,7 +38,7 @@ impl Scenario {
         prepare: impl Fn() -> Result<Setup> + Send + Sync + 'static,
         run: impl Fn(&mut Rig, &mut Journal) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Scenario { name: name.into(), cables: Cable::ALL.to_vec(), prepare: Box::new(prepare), run: Box::new(run) }
+        Scenario { name: name.into(), prepare: Box::new(prepare), run: Box::new(run) }
     }
 
     /// Tells it on a cable.
@@ -60,14 +58,14 @@ impl Scenario {
         outcome.with_context(|| format!("{}, {}", self.name, cable.name()))
     }
 
-    /// Tells it on all its cables; what is not the same, in words.
+    /// Tells it on all cables; what is not the same, in words.
     ///
     /// # Errors
     /// As [`Scenario::tell`].
     pub fn differences(&self) -> Result<(Vec<(Cable, Outcome)>, String)> {
         let mut outcomes: Vec<(Cable, Outcome)> = Vec::new();
         let mut differences = String::new();
-        for &cable in &self.cables {
+        for cable in Cable::ALL {
             let outcome = self.tell(cable)?;
             if let Some((_, first)) = outcomes.first() {
                 compare(&mut differences, &format!("{}, {}", self.name, cable.name()), first, &outcome);
