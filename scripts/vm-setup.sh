@@ -21,11 +21,14 @@ if [ ${#need[@]} -gt 0 ]; then
 fi
 [ -e "$vm_keyring" ] || vm_fail "no $vm_keyring; install debian-archive-keyring"
 mkdir -p "$vm"
+# One at a time: others wait, and then find everything there.
+exec 9>"$vm/lock"
+flock 9
 
 parts=(qemu guest riscv)
 declare -A pids
 for part in "${parts[@]}"; do
-    scripts/vm-"$part".sh > "$vm/$part.log" 2>&1 &
+    scripts/vm-"$part".sh > "$vm/$part.log" 2>&1 9>&- &
     pids[$part]=$!
 done
 failed=()

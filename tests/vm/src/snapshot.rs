@@ -1,10 +1,11 @@
 //! The state of a guest that has come up, saved once, so that every scenario begins there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::line::{self, Places};
 use crate::machine::Machine;
@@ -28,6 +29,10 @@ impl Snapshot {
     /// # Errors
     /// If the guest does not come up.
     pub fn ensure(rig: &Rig) -> Result<Self> {
+        let lock =
+            File::create(rig.snapshot().with_extension("lock")).context("making the lock of the saved machine")?;
+        // Held until the end: whoever comes second finds what the first has saved.
+        flock(&lock, FlockOperation::LockExclusive).context("waiting for the saved machine")?;
         let folder = rig.snapshot();
         let snapshot = Snapshot { root: folder.join("root.ext4"), state: folder.join("state") };
         let key = key(rig);
