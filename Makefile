@@ -106,9 +106,9 @@ wire:
 noise:
 	$(CARGO) run -q -p smcard-wire -- noise
 
-## make noise-long   the same with TRANSFERS (100000) of each of 27 kinds: its part of docs/PERFORMANCE.md
+## make noise-long   the same with TRANSFERS (200000) of each of 27 kinds: its part of docs/PERFORMANCE.md
 noise-long:
-	$(CARGO) run -q -p smcard-wire -- noise --transfers $(or $(TRANSFERS),100000) --seed $(or $(SEED),1) --update docs
+	$(CARGO) run -q -p smcard-wire -- noise --transfers $(or $(TRANSFERS),200000) --seed $(or $(SEED),1) --update docs
 
 ## make throughput   how fast the emulated card's open memory is: its part of docs/PERFORMANCE.md
 throughput:
