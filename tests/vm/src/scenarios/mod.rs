@@ -2,12 +2,13 @@
 
 mod board;
 mod broken;
-mod daemon;
+
 mod issue;
 mod port;
 mod reader;
 mod slot;
 mod spidev;
+mod wires;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,7 +24,7 @@ const SOURCE_IN_SLOT: &str = "mmc:/dev/mmcblk0";
 /// All scenarios, in the order they are begun: the longest first.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [port::ALL, broken::ALL, slot::ALL, spidev::ALL, board::ALL, reader::ALL, daemon::ALL].concat()
+    [port::ALL, broken::ALL, slot::ALL, spidev::ALL, board::ALL, reader::ALL, wires::ALL].concat()
 }
 
 /// A new card of that recovery kind, in an image.

@@ -32,10 +32,10 @@ pub(super) const ALL: &[Scenario] = &[
     },
 ];
 
-const SOURCE: &str = "spi:/dev/spidev9.0";
+pub(super) const SOURCE: &str = "spi:/dev/spidev9.0";
 
 /// Serves a new card as `/dev/spidev9.0`.
-fn serve(guest: &mut Machine, arguments: &str) -> Result<()> {
+pub(super) fn serve(guest: &mut Machine, arguments: &str) -> Result<()> {
     guest.sh(&format!(
         "rm -f /run/card.img*; /programs/smcardd create /run/card.img --size 16M --recovery function
          systemctl reset-failed spidev 2>/dev/null
