@@ -455,3 +455,18 @@ fn the_trace_tells_commands_and_no_payload() {
     assert!(text.contains("CMD35 WRITE_SEC_CMD 00000001") && text.contains(">> 512 bytes"), "{text}");
     assert!(!text.contains("AB"), "{text}");
 }
+
+/// A card that missed a start token has read the block as commands, CMD59 perhaps among them.
+#[test]
+fn a_card_that_stopped_checking_in_a_write_that_went_wrong_is_told_to_check_again() {
+    let (mut host, double) = up(Traits { damaged_in: vec![1], ..Traits::default() });
+    let data = pattern(1, 3);
+    let write = |host: &mut SpiHost| {
+        run(host, Command::new(index::WRITE_BLOCK, 7), Data::Write { from: &data, token: WriteToken::Single })
+    };
+    assert!(matches!(write(&mut host).expect_err("damaged").fault, BusFault::BlockCrc));
+    double.card().checks = false;
+    write(&mut host).expect("taken");
+    assert!(double.card().checks);
+    lawful(&double);
+}
