@@ -114,7 +114,9 @@ fn a_running_issue_does_not_keep_a_daemon_and_goes_on_after_the_next_start() {
         let mut card = Setup::new().recovery("command").slow(50).mount();
         card.put(&batch::long(60), "long.batch");
         card.ctl(&["start", "--no-wait"]).ok();
-        std::thread::sleep(Duration::from_millis(200));
+        assert!(until(Duration::from_secs(5), || card.value("status").starts_with("issuing")));
+        // The card has got it, and is in the middle of its three seconds.
+        std::thread::sleep(Duration::from_millis(500));
         let took = ends(&mut card, signal);
         assert!(took < Duration::from_secs(1), "{signal:?} took {took:?}");
         card.mount();
