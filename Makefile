@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted wires kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long noise noise-long throughput wire vm slot-demo
+.PHONY: help setup build demo test unit mounted cables kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long noise noise-long throughput wire vm slot-demo
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -28,8 +28,8 @@ mounted: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
 	$(CARGO) test -p smcard-tests -p smcard-kills
 
-## make wires        the tests on real mounts once more, the card behind its SPI interface, then behind the SD bus
-wires: setup
+## make cables       the tests on real mounts once more, the card behind its SPI interface, then behind the SD bus
+cables: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
 	SMCARD_TEST_SOURCE=emulated-spi $(CARGO) test -p smcard-tests --quiet
 	SMCARD_TEST_SOURCE=emulated-mmc $(CARGO) test -p smcard-tests --quiet
