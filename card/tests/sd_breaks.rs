@@ -131,3 +131,23 @@ fn a_card_that_goes_away_in_an_issue_does_not_wait_for_its_end() {
     assert_ne!(card.transmit(&ISSUE_STATE).unwrap().data.get(3), Some(&2));
     assert_eq!(card.transmit(&START).unwrap().sw, 0x9000);
 }
+
+/// A card that comes up says so in ACMD41; its line is free, so that a host that looks for busy only where the specification
+/// has it is not confused.
+#[test]
+fn a_card_that_comes_up_does_not_show_busy() {
+    let slow = OpenOptions { command_delay: Duration::from_millis(300), ..OpenOptions::default() };
+    let card = new_card_with(slow).into_spi(options(Profile::default(), Executor::Thread)).expect("a card");
+    let mut host = SpiHost::new(card);
+    host.enter(Function::Assd2);
+    authenticate(&mut host);
+    assert_eq!(host.direct_write(b"wallet", &wallet_batch(), 64).sw, 0x9000);
+    host.write(35, 1, &write_token(&START, Checksum::None).unwrap()).unwrap();
+    assert_eq!(host.status().state(), Ok(SecureState::InProgress));
+    assert_eq!(host.command(0, 0, true), Ok(vec![0x01]));
+    let mut line = [0xFF; 64];
+    host.bus.exchange(&mut line).unwrap();
+    assert_eq!(line, [0xFF; 64]);
+    host.deselect();
+    host.bring_up();
+}

@@ -195,6 +195,7 @@ impl Engine {
             i::CONTROL_ASSD_SYSTEM => {
                 self.secure.control(argument, &self.profile)?;
                 if self.profile.control_busy {
+                    self.core_holds = true;
                     self.busy_for(picoseconds(self.profile.control_time));
                     return Ok(Reply::Busy);
                 }

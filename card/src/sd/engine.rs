@@ -117,6 +117,8 @@ pub(crate) struct Engine {
     /// The next block to read is not there before this time.
     pub(super) ready_at: u64,
     pub(super) busy_until: u64,
+    /// CMD37 keeps the card busy until the core is up again.
+    pub(super) core_holds: bool,
     /// CMD23.
     pub(super) count: Option<u32>,
     /// ACMD22.
@@ -147,6 +149,7 @@ impl Engine {
             flow: Flow::None,
             ready_at: 0,
             busy_until: 0,
+            core_holds: false,
             count: None,
             written: 0,
             stop_follows: false,
@@ -181,6 +184,7 @@ impl Engine {
         self.wide = false;
         self.block_length = 512;
         self.busy_until = 0;
+        self.core_holds = false;
         self.count = None;
         self.stop_follows = false;
     }
@@ -250,7 +254,13 @@ impl Engine {
 
     /// True while the card holds its data line low.
     pub(crate) fn is_busy(&mut self) -> bool {
-        self.memory.go_on() || self.now < self.busy_until || self.secure.core.is_resetting()
+        self.core_holds = self.core_holds && self.secure.core.is_resetting();
+        self.memory.go_on() || self.now < self.busy_until || self.core_holds
+    }
+
+    /// True while the card comes up after CMD0 or power-on: it shows so in ACMD41 only.
+    pub(crate) fn is_starting(&mut self) -> bool {
+        self.secure.core.is_resetting()
     }
 
     /// True while blocks are being erased.

@@ -133,7 +133,7 @@ impl SdCard {
         }
         let high = registers.capacity == Capacity::High;
         let understood = !high || (self.interface_known && argument & Ocr::CCS != 0);
-        if !understood || self.start_polls > 0 || self.engine.is_busy() {
+        if !understood || self.start_polls > 0 || self.engine.is_starting() {
             self.start_polls = self.start_polls.saturating_sub(1);
             return Some(SdResponse::Short(self.engine.registers.ocr(false)));
         }

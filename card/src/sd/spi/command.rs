@@ -165,7 +165,7 @@ impl Machine {
         }
         let high = self.engine.registers.capacity == Capacity::High;
         let understood = !high || (self.interface_known && argument & Ocr::CCS != 0);
-        if !understood || self.start_polls > 0 || self.engine.is_busy() {
+        if !understood || self.start_polls > 0 || self.engine.is_starting() {
             self.start_polls = self.start_polls.saturating_sub(1);
         } else {
             self.mode = Mode::Ready;
