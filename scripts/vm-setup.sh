@@ -9,9 +9,13 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || vm_fail "needs root: it unpacks a guest with its owners and modes"
 [ "$(dpkg --print-architecture)" = amd64 ] || vm_fail "the rig is for amd64"
 need=()
-for program in mmdebstrap xz zstd; do
-    command -v $program >/dev/null || need+=("${program/#xz/xz-utils}")
-done
+missing() { command -v "$1" >/dev/null || need+=("$2"); }
+missing mmdebstrap mmdebstrap
+missing xz xz-utils
+missing zstd zstd
+# A container may lack what every machine has.
+missing mount mount
+missing mke2fs e2fsprogs
 # The indexes tell which of the sources is Debian's.
 if [ ${#need[@]} -gt 0 ] || ! (vm_mirror >/dev/null 2>&1); then
     apt-get update -qq
