@@ -1,6 +1,7 @@
 //! The registry: load files and applications, as records of the card's memory (GlobalPlatform 2.3.1 section 9.6).
 
 use crate::memory::{Kind, Memory, Reader, Writer};
+use crate::scp::keyset::KeySet;
 use smcard_batch::aid::Aid;
 use smcard_flash::{Extent, Key, Record};
 
@@ -153,7 +154,9 @@ pub(crate) fn check(memory: &Memory) -> Result<(), String> {
         }
     };
     whole(Kind::LoadFile, load_files(memory).len())?;
-    whole(Kind::Application, applications(memory).len())
+    whole(Kind::Application, applications(memory).len())?;
+    let keys = memory.records(Kind::Keys);
+    whole(Kind::Keys, keys.iter().filter(|(_, record)| KeySet::read(&record.bytes).is_some()).count())
 }
 
 /// False for a damaged entry of the registry.
@@ -162,6 +165,8 @@ pub(crate) fn is_whole(key: Key, record: &Record) -> bool {
         decode::<LoadFile>(record).is_some()
     } else if Kind::Application.has(key) {
         decode::<Application>(record).is_some()
+    } else if Kind::Keys.has(key) {
+        KeySet::read(&record.bytes).is_some()
     } else {
         true
     }

@@ -1,4 +1,4 @@
-//! DELETE (GlobalPlatform 2.3.1 section 11.2): applications and load files.
+//! DELETE (GlobalPlatform 2.3.1 section 11.2): applications and load files; keys are in `keys`.
 
 use super::Manager;
 use crate::refusal::{Outcome, Response, refuse};
@@ -14,7 +14,12 @@ impl Manager {
         if command.p1 != 0 || command.p2 & !WITH_RELATED != 0 {
             return refuse(StatusWord::WRONG_P1_P2);
         }
-        let Some((0x4F, aid, _token)) = tlv::split(command.data) else { return refuse(StatusWord::WRONG_DATA) };
+        let objects = tlv::all(command.data).ok_or(StatusWord::WRONG_DATA)?;
+        let aid = match objects.first() {
+            Some((0xD0 | 0xD2, _)) => return self.delete_keys(&objects),
+            Some((0x4F, aid)) => *aid,
+            _ => return refuse(StatusWord::WRONG_DATA),
+        };
         let aid = Aid::new(aid).or(refuse(StatusWord::WRONG_DATA))?;
         if aid == registry::card_manager() {
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);

@@ -11,9 +11,11 @@ mod delete;
 mod files;
 mod install;
 mod issue;
+mod keys;
 mod load;
 mod select;
 mod status;
+mod tries;
 
 pub(crate) use issue::Trigger;
 
@@ -22,12 +24,14 @@ use crate::memory::{Kind, Memory};
 use crate::privilege;
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
-use crate::scp03::card::{Channel, Handshake};
+use crate::scp::{Channel, Handshake};
 use crate::settings::{LifeCycle, Settings};
 use load::LoadSession;
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::FlashError;
 use smcard_link::Answer;
+use std::time::Duration;
+use tries::BackOff;
 
 /// Instruction bytes of the card manager (GlobalPlatform 2.3.1 table 11-1, and the card's own from 54 to 5E).
 mod ins {
@@ -40,6 +44,7 @@ mod ins {
     pub(super) const EXTERNAL_AUTHENTICATE: u8 = 0x82;
     pub(super) const SELECT: u8 = 0xA4;
     pub(super) const GET_DATA: u8 = 0xCA;
+    pub(super) const PUT_KEY: u8 = 0xD8;
     pub(super) const STORE_DATA: u8 = 0xE2;
     pub(super) const DELETE: u8 = 0xE4;
     pub(super) const INSTALL: u8 = 0xE6;
@@ -86,6 +91,8 @@ pub(crate) struct Context {
     listing: Option<status::Listing>,
     personalized: Option<u32>,
     last_selected: Option<select::Occurrence>,
+    /// Version of the key set whose holder wrote the batch that this session issues from.
+    authority: Option<u8>,
 }
 
 impl Context {
@@ -98,7 +105,13 @@ impl Context {
             listing: None,
             personalized: None,
             last_selected: None,
+            authority: None,
         }
+    }
+
+    /// The session of an issue, with the authority of its batch.
+    pub(crate) fn of_issue(authority: u8) -> Self {
+        Context { authority: Some(authority), ..Self::new() }
     }
 }
 
@@ -108,11 +121,14 @@ pub(crate) struct Manager {
     pub(crate) settings: Settings,
     context: Context,
     runtime: Box<dyn Runtime>,
+    back_off: BackOff,
 }
 
 impl Manager {
-    pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>) -> Self {
-        Manager { memory, settings, context: Context::new(), runtime }
+    /// The manager of a card that has just been switched on. `back_off` is the shortest rest of a key set that has been
+    /// tried too often.
+    pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>, back_off: Duration) -> Self {
+        Manager { memory, settings, context: Context::new(), runtime, back_off: BackOff::new(back_off) }
     }
 
     /// The medium; everything volatile is lost: the power is off.
@@ -240,6 +256,7 @@ impl Manager {
             (0x80, ins::RENAME_FILE) => self.authorized(origin).and_then(|()| self.rename_file(origin, command)),
             (0x80, ins::SET_STATUS) => self.authorized(origin).and_then(|()| self.set_status(origin, command)),
             (0x80, ins::STORE_DATA) => self.content(origin).and_then(|()| self.store_data(command)),
+            (0x80, ins::PUT_KEY) => self.content(origin).and_then(|()| self.put_key(origin, command)),
             (0x80, ins::DELETE) => self.content(origin).and_then(|()| self.delete(command)),
             (0x80, ins::INSTALL) => self.content(origin).and_then(|()| self.install(command)),
             (0x80, ins::LOAD) => self.content(origin).and_then(|()| self.load(command)),

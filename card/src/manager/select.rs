@@ -75,7 +75,7 @@ impl Manager {
         self.context.current = Current::CardManager;
         self.context.last_selected = None;
         let mut fci = tlv::object(0x84, &CARD_MANAGER_AID);
-        let mut proprietary = tlv::object(0x73, &super::data::card_recognition(self.settings.options));
+        let mut proprietary = tlv::object(0x73, &self.card_recognition());
         tlv::push(&mut proprietary, 0x9F65, &[0xFF]);
         tlv::push(&mut fci, 0xA5, &proprietary);
         let warning = (self.life_cycle() == LifeCycle::CardLocked).then_some(StatusWord::WARNING_LOCKED);
