@@ -12,7 +12,10 @@ mod files;
 mod install;
 mod issue;
 mod keys;
+mod life_cycle;
 mod load;
+mod logical;
+mod privileges;
 mod select;
 mod status;
 mod tries;
@@ -27,6 +30,8 @@ use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::scp::{Channel, Handshake};
 use crate::settings::{LifeCycle, Settings};
 use load::LoadSession;
+use logical::Parked;
+use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::FlashError;
 use smcard_link::Answer;
@@ -53,6 +58,11 @@ mod ins {
     pub(super) const GET_STATUS: u8 = 0xF2;
 }
 
+/// Bits of the class byte that name the logical channel.
+const CHANNEL_BITS: u8 = 0x03;
+/// The class byte codes a channel above 3, which this card does not have.
+const FURTHER_INTERINDUSTRY: u8 = 0x40;
+
 /// Where a command comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
@@ -73,7 +83,7 @@ pub(crate) enum Processed {
 /// Which application gets the commands.
 enum Current {
     CardManager,
-    Application { index: u32, applet: Option<Box<dyn Applet>> },
+    Application { index: u32, aid: Aid, applet: Option<Box<dyn Applet>> },
 }
 
 /// How far the secure channel is.
@@ -86,6 +96,8 @@ enum ChannelState {
 /// What lives as long as a session of one source of commands, and is lost with the power.
 pub(crate) struct Context {
     current: Current,
+    /// The current application is so because it is the default selected one: nobody has selected anything yet.
+    implicit: bool,
     channel: ChannelState,
     load: Option<LoadSession>,
     listing: Option<status::Listing>,
@@ -100,6 +112,7 @@ impl Context {
     pub(crate) fn new() -> Self {
         Context {
             current: Current::CardManager,
+            implicit: false,
             channel: ChannelState::Closed,
             load: None,
             listing: None,
@@ -113,13 +126,19 @@ impl Context {
     pub(crate) fn of_issue(authority: u8) -> Self {
         Context { authority: Some(authority), ..Self::new() }
     }
+
+    fn has_selected(&self, index: u32) -> bool {
+        matches!(&self.current, Current::Application { index: selected, .. } if *selected == index)
+    }
 }
 
 /// The card manager.
 pub(crate) struct Manager {
     pub(crate) memory: Memory,
     pub(crate) settings: Settings,
+    /// The session in hand: the basic channel's, unless a command of another is being served.
     context: Context,
+    parked: Parked,
     runtime: Box<dyn Runtime>,
     back_off: BackOff,
 }
@@ -128,7 +147,10 @@ impl Manager {
     /// The manager of a card that has just been switched on. `back_off` is the shortest rest of a key set that has been
     /// tried too often.
     pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>, back_off: Duration) -> Self {
-        Manager { memory, settings, context: Context::new(), runtime, back_off: BackOff::new(back_off) }
+        let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off };
+        manager.select_default();
+        manager
     }
 
     /// The medium; everything volatile is lost: the power is off.
@@ -168,12 +190,36 @@ impl Manager {
         }
     }
 
-    /// Serves one command. Changes are accepted when it succeeds and rejected when it does not.
+    /// Serves one command on the logical channel that its class byte names. Changes are accepted when it succeeds and
+    /// rejected when it does not.
     ///
     /// # Errors
     /// The medium failed; the card goes mute.
     pub(crate) fn process(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Result<Processed, FlashError> {
-        if origin == Origin::Interface && self.is_card_manager() && privilege::is_issue_request(command) {
+        let number = command.cla & CHANNEL_BITS;
+        if command.cla & FURTHER_INTERINDUSTRY != 0 || (number != 0 && origin == Origin::Issuer) {
+            return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
+        }
+        let interindustry = command.cla & 0xF0 == 0x00;
+        if interindustry && command.ins == ins::MANAGE_CHANNEL {
+            let managed = match origin {
+                Origin::Interface => self.manage_channel(number, command),
+                Origin::Issuer => refuse(StatusWord::CHANNEL_UNSUPPORTED),
+            };
+            return answer(managed).map(Processed::Answer);
+        }
+        if !self.enter_channel(number) {
+            return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
+        }
+        let processed = self.process_here(origin, &CommandApdu { cla: command.cla & !CHANNEL_BITS, ..*command });
+        self.leave_channel(number);
+        processed
+    }
+
+    /// Serves one command in the session in hand. The class byte names no channel any more: a C-MAC is made as on the
+    /// basic channel, whichever the command goes to.
+    fn process_here(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Result<Processed, FlashError> {
+        if origin == Origin::Interface && self.is_own(command) && privilege::is_issue_request(command) {
             return Ok(match self.start(command) {
                 Ok(trigger) => Processed::Trigger(trigger),
                 Err(refusal) => Processed::Answer(answer(Err(refusal))?),
@@ -194,6 +240,9 @@ impl Manager {
 
     /// Takes the protection of the secure channel off the command and puts it on the response.
     fn secured(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if (command.cla, command.ins, command.p1) == (0x04, ins::SELECT, select::BY_NAME) {
+            return refuse(StatusWord::SECURE_MESSAGING_UNSUPPORTED);
+        }
         let outside = !self.is_card_manager() || is_free_of_channel(command);
         let ChannelState::Open(channel) = &mut self.context.channel else {
             if command.cla & 0x04 != 0 && command.ins != ins::EXTERNAL_AUTHENTICATE && self.is_card_manager() {
@@ -218,18 +267,13 @@ impl Manager {
     }
 
     fn route(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
-        if command.cla & 0x40 != 0 || command.cla & 0x03 != 0 {
-            return refuse(StatusWord::CHANNEL_UNSUPPORTED);
-        }
         if command.cla & 0x80 == 0 && command.cla & 0x10 != 0 {
             return refuse(StatusWord::CHAINING_UNSUPPORTED);
         }
-        match (command.cla, command.ins) {
-            (0x00, ins::SELECT) if command.p1 == 0x04 => return self.select(command),
-            (0x00, ins::MANAGE_CHANNEL) => return refuse(StatusWord::CHANNEL_UNSUPPORTED),
-            _ => {}
+        if (command.cla, command.ins, command.p1) == (0x00, ins::SELECT, select::BY_NAME) {
+            return self.select(command);
         }
-        if self.is_card_manager() { self.dispatch(origin, command) } else { self.pass_to_application(command) }
+        if self.is_own(command) { self.dispatch(origin, command) } else { self.pass_to_application(command) }
     }
 
     /// The card manager's own commands.
@@ -292,6 +336,12 @@ impl Manager {
         matches!(self.context.current, Current::CardManager)
     }
 
+    /// True where a command is the card manager's: it is the current application, or another is so only by default and
+    /// the command is one that an operator gives without selecting anything.
+    fn is_own(&self, command: &CommandApdu<'_>) -> bool {
+        self.is_card_manager() || (self.context.implicit && is_operators(command))
+    }
+
     /// Ends the secure channel and what hangs on it.
     fn close_session(&mut self) {
         self.context.channel = ChannelState::Closed;
@@ -300,11 +350,20 @@ impl Manager {
     }
 }
 
+/// START, CLEAR, CONFIRM and the status objects.
+fn is_operators(command: &CommandApdu<'_>) -> bool {
+    match (command.cla, command.ins) {
+        (0x80, ins::CLEAR | ins::CONFIRM) => true,
+        (0x80, ins::GET_DATA) => data::is_status_object(command),
+        _ => privilege::is_issue_request(command),
+    }
+}
+
 /// Commands of the self-issue and the status objects need no keys and leave a secure channel alone; SELECT ends it,
 /// the opening of a channel stands before it.
 fn is_free_of_channel(command: &CommandApdu<'_>) -> bool {
     match (command.cla, command.ins) {
-        (0x00, ins::SELECT | ins::MANAGE_CHANNEL) | (0x80, ins::CLEAR | ins::CONFIRM | ins::INITIALIZE_UPDATE) => true,
+        (0x00, ins::SELECT) | (0x80, ins::CLEAR | ins::CONFIRM | ins::INITIALIZE_UPDATE) => true,
         (0x80, ins::GET_DATA) => data::is_status_object(command),
         _ => false,
     }

@@ -70,6 +70,14 @@ impl Channel {
         }
     }
 
+    /// How many bytes of response data in the clear fit into `room` with their protection.
+    pub(crate) fn response_room(&self, room: usize) -> usize {
+        match self {
+            Channel::Scp02(_) => room,
+            Channel::Scp03(channel) => channel.response_room(room),
+        }
+    }
+
     /// Takes the encryption under the data encryption key off a key; `None` where the length is none of the cipher's.
     pub(crate) fn decrypt_key(&self, encrypted: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         match self {

@@ -1,6 +1,6 @@
 //! The card's side: INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, and the channel behind them.
 
-use super::kdf::{AesKey, Block, Direction, cmac, constant, decrypt, decrypt_key, encrypt};
+use super::kdf::{AesKey, BLOCK, Block, Direction, cmac, constant, decrypt, decrypt_key, encrypt};
 use super::{Challenge, Mode, Options, SessionKeys, StaticKeys};
 pub use crate::scp::{AuthenticateError, ChannelBroken, SecurityLevel, Unwrapped};
 use smcard_batch::{CommandApdu, Form};
@@ -152,6 +152,13 @@ impl Channel {
             let mac = cmac(&self.keys.rmac, &[&self.chain, data, &sw.to_be_bytes()]);
             data.extend_from_slice(self.mode.cut(&mac));
         }
+    }
+
+    /// How many bytes of response data in the clear fit into `room` with their protection.
+    pub(crate) fn response_room(&self, room: usize) -> usize {
+        let room = if self.level.r_mac() { room.saturating_sub(self.mode.bytes()) } else { room };
+        // The padding takes at least one byte.
+        if self.level.r_enc() { (room / BLOCK * BLOCK).saturating_sub(1) } else { room }
     }
 
     /// A key that came under the data encryption key, in the clear, fill included.
