@@ -71,6 +71,9 @@ impl Default for CreateOptions {
     }
 }
 
+/// A source of random numbers: fills its argument, or says that it cannot.
+pub type RandomSource = Arc<dyn Fn(&mut [u8]) -> bool + Send + Sync>;
+
 /// How an emulated card behaves; nothing of it is kept in the image.
 pub struct OpenOptions {
     /// Time that each command of an issue takes; zero is as fast as possible.
@@ -82,6 +85,9 @@ pub struct OpenOptions {
     /// The shortest time that a key set rests after too many failed authentications in a row; it doubles with each (see
     /// `docs/CARD.md`). Zero for tests that try many.
     pub back_off: Duration,
+    /// Where the card's challenges come from; fills its argument, false where it cannot. Anything but the operating system's
+    /// random numbers is for replaying recorded sessions.
+    pub random: RandomSource,
     /// `None` only for comparisons: without barriers a power cut of the host loses what the card has acknowledged.
     pub durability: Durability,
 }
@@ -94,6 +100,7 @@ impl Default for OpenOptions {
             power_fate: None,
             runtime,
             back_off: BACK_OFF,
+            random: Arc::new(|out| getrandom::fill(out).is_ok()),
             durability: Durability::Barrier,
         }
     }

@@ -54,7 +54,7 @@ mod tlv;
 mod write_file;
 
 pub use device::{PowerOnError, RuntimeFactory};
-pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, Scp02Keys, SecondInterface};
+pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, RandomSource, Scp02Keys, SecondInterface};
 pub use privilege::PowerFate;
 pub use registry::CARD_MANAGER_AID;
 pub use settings::LifeCycle;

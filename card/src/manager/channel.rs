@@ -49,7 +49,7 @@ impl Manager {
             (keys.challenge(options.mode(), sequence, &CARD_MANAGER_AID), sequence)
         } else {
             let mut random = [0; 16];
-            getrandom::fill(&mut random).or(refuse(StatusWord::NO_DIAGNOSIS))?;
+            self.fill_random(&mut random)?;
             let [a, b, c, d, e, f, g, h, ..] = random;
             let challenge = match options.mode() {
                 scp03::Mode::S8 => Challenge::S8([a, b, c, d, e, f, g, h]),
@@ -77,12 +77,16 @@ impl Manager {
         if options.pseudo_random() {
             card_challenge = keys.card_challenge(sequence, &CARD_MANAGER_AID);
         } else {
-            getrandom::fill(&mut card_challenge).or(refuse(StatusWord::NO_DIAGNOSIS))?;
+            self.fill_random(&mut card_challenge)?;
         }
         let diversification = self.settings.diversification;
         let opening = scp02::card::Opening { keys, key_version, diversification, options, card_challenge, sequence };
         let (handshake, response) = scp02::card::Handshake::open(&opening, host);
         Ok((Handshake::Scp02(handshake), response))
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), Refusal> {
+        if (self.random)(out) { Ok(()) } else { refuse(StatusWord::NO_DIAGNOSIS) }
     }
 
     pub(super) fn external_authenticate(&mut self, command: &CommandApdu<'_>) -> Outcome {

@@ -23,6 +23,7 @@ mod tries;
 pub(crate) use issue::Trigger;
 
 use crate::applet::{Applet, Runtime};
+use crate::emulated::RandomSource;
 use crate::memory::{Kind, Memory};
 use crate::privilege;
 use crate::recovery::History;
@@ -141,14 +142,29 @@ pub(crate) struct Manager {
     parked: Parked,
     runtime: Box<dyn Runtime>,
     back_off: BackOff,
+    random: RandomSource,
+}
+
+/// What the card finds where it is switched on.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    /// The shortest rest of a key set that has been tried too often.
+    pub(crate) back_off: Duration,
+    /// Where challenges come from.
+    pub(crate) random: RandomSource,
 }
 
 impl Manager {
-    /// The manager of a card that has just been switched on. `back_off` is the shortest rest of a key set that has been
-    /// tried too often.
-    pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>, back_off: Duration) -> Self {
+    /// The manager of a card that has just been switched on.
+    pub(crate) fn new(
+        memory: Memory,
+        settings: Settings,
+        runtime: Box<dyn Runtime>,
+        surroundings: Surroundings,
+    ) -> Self {
+        let Surroundings { back_off, random } = surroundings;
         let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
-        let mut manager = Manager { memory, settings, context, parked, runtime, back_off };
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random };
         manager.select_default();
         manager
     }
