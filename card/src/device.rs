@@ -3,8 +3,9 @@
 //! Any number of outer interfaces share one [`Device`]. Each passes the gate of the privileged mode manager before it
 //! touches anything else; while the card issues itself an interface is told at once that nobody answers.
 
+use crate::emulated::OpenOptions;
 use crate::issuer::{Broken, Issuer};
-use crate::manager::{Manager, Origin, Processed};
+use crate::manager::{Manager, Origin, Processed, Surroundings};
 use crate::memory::{Flash, Memory};
 use crate::privilege::{Gate, Passage, Power, PowerFate};
 use crate::recovery::{History, IssueState};
@@ -30,6 +31,7 @@ pub(crate) struct Device {
     delay: Duration,
     fate: Option<PowerFate>,
     runtime: RuntimeFactory,
+    surroundings: Surroundings,
     durability: Durability,
 }
 
@@ -71,16 +73,14 @@ impl Session {
 
 impl Device {
     /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
-    pub(crate) fn new(
-        flash: Flash,
-        delay: Duration,
-        fate: Option<PowerFate>,
-        runtime: RuntimeFactory,
-    ) -> Result<Self, PowerOnError> {
+    pub(crate) fn new(flash: Flash, options: OpenOptions) -> Result<Self, PowerOnError> {
+        let OpenOptions { command_delay: delay, power_fate: fate, runtime, back_off, random, .. } = options;
+        let surroundings = Surroundings { back_off, random };
         let durability = flash.durability();
-        let session = power_on(flash, &runtime).map_err(|failed| failed.1)?;
+        let session = power_on(flash, &runtime, &surroundings).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));
-        Ok(Device { gate: Gate::default(), power: Arc::default(), state, delay, fate, runtime, durability })
+        let (gate, power) = (Gate::default(), Arc::default());
+        Ok(Device { gate, power, state, delay, fate, runtime, surroundings, durability })
     }
 
     /// What was fixed when the card was made.
@@ -193,7 +193,7 @@ impl Device {
         let (medium, error) = match Flash::open_or_return(medium) {
             Ok(mut flash) => {
                 flash.set_durability(self.durability);
-                match power_on(flash, &self.runtime) {
+                match power_on(flash, &self.runtime, &self.surroundings) {
                     Ok(session) => {
                         *state = State::On(Box::new(session));
                         return Ok(());
@@ -257,11 +257,15 @@ pub enum PowerOnError {
     Content(String),
 }
 
-fn power_on(flash: Flash, runtime: &RuntimeFactory) -> Result<Session, Box<(Flash, PowerOnError)>> {
+fn power_on(
+    flash: Flash,
+    runtime: &RuntimeFactory,
+    surroundings: &Surroundings,
+) -> Result<Session, Box<(Flash, PowerOnError)>> {
     let mut memory = Memory::new(flash);
     match prepare(&mut memory) {
         Ok(settings) => {
-            let manager = Manager::new(memory, settings, runtime());
+            let manager = Manager::new(memory, settings, runtime(), surroundings.clone());
             Ok(Session { manager, store: CommandStore::default(), writes: NumberedWrites::default() })
         }
         Err(error) => Err(Box::new((memory.into_flash(), error))),

@@ -4,6 +4,8 @@ use crate::applet::{Resident, Runtime};
 use crate::device::{Device, PowerOnError, RuntimeFactory};
 use crate::memory::Flash;
 use crate::privilege::PowerFate;
+use crate::scp::keyset::KeySet;
+use crate::scp02;
 use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
 use crate::settings::Settings;
 use smcard_flash::{CreateOptions as FlashOptions, Durability, MappedFile, Medium, Stats};
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 /// Longest command APDU: header, extended Lc, 65 535 bytes, extended Le.
 const APDU_MAX: usize = 4 + 3 + 65_535 + 2;
+/// The shortest rest of a key set that has been tried too often.
+const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// How a new card is made.
 #[derive(Clone, Debug)]
@@ -33,9 +37,22 @@ pub struct CreateOptions {
     pub keys: StaticKeys,
     /// Version number of that key set.
     pub key_version: u8,
+    /// A second key set, for SCP02; INITIALIZE UPDATE with version 0 takes the lowest version there is.
+    pub scp02: Option<Scp02Keys>,
     /// What tells it from every other: serial number (4 bytes) and key diversification data (10). `None` draws them at
     /// random; only tests that need the same image each time say more.
     pub individual: Option<[u8; 14]>,
+}
+
+/// A key set for SCP02 that a new card has from the factory.
+#[derive(Clone, Debug)]
+pub struct Scp02Keys {
+    /// The keys.
+    pub keys: scp02::StaticKeys,
+    /// Version number of the key set; another than [`CreateOptions::key_version`].
+    pub version: u8,
+    /// Implementation option of the card's SCP02; key sets of DES keys that PUT KEY adds have it too.
+    pub options: scp02::Options,
 }
 
 impl Default for CreateOptions {
@@ -48,10 +65,14 @@ impl Default for CreateOptions {
             scp03: Options::FULL,
             keys: StaticKeys::test(),
             key_version: TEST_KEY_VERSION,
+            scp02: None,
             individual: None,
         }
     }
 }
+
+/// A source of random numbers: fills its argument, or says that it cannot.
+pub type RandomSource = Arc<dyn Fn(&mut [u8]) -> bool + Send + Sync>;
 
 /// How an emulated card behaves; nothing of it is kept in the image.
 pub struct OpenOptions {
@@ -61,6 +82,12 @@ pub struct OpenOptions {
     pub power_fate: Option<PowerFate>,
     /// What runs the applications, made anew with each power-on.
     pub runtime: RuntimeFactory,
+    /// The shortest time that a key set rests after too many failed authentications in a row; it doubles with each (see
+    /// `docs/CARD.md`). Zero for tests that try many.
+    pub back_off: Duration,
+    /// Where the card's challenges come from; fills its argument, false where it cannot. Anything but the operating system's
+    /// random numbers is for replaying recorded sessions.
+    pub random: RandomSource,
     /// `None` only for comparisons: without barriers a power cut of the host loses what the card has acknowledged.
     pub durability: Durability,
 }
@@ -68,7 +95,14 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let runtime: RuntimeFactory = Box::new(|| Box::new(Resident::standard()) as Box<dyn Runtime>);
-        OpenOptions { command_delay: Duration::ZERO, power_fate: None, runtime, durability: Durability::Barrier }
+        OpenOptions {
+            command_delay: Duration::ZERO,
+            power_fate: None,
+            runtime,
+            back_off: BACK_OFF,
+            random: Arc::new(|out| getrandom::fill(out).is_ok()),
+            durability: Durability::Barrier,
+        }
     }
 }
 
@@ -131,9 +165,17 @@ impl EmulatedCard {
             recovery: options.recovery,
             privilege: options.privilege,
             options: options.scp03,
+            scp02: options.scp02.as_ref().map_or(scp02::Options::PSEUDO_RANDOM, |more| more.options),
             diversification,
         };
-        flash.commit(settings.factory(&options.keys, options.key_version))?;
+        let mut keys = vec![(options.key_version, KeySet::aes(&options.keys))];
+        if let Some(more) = &options.scp02 {
+            if more.version == options.key_version {
+                return Err(ImageError::Content(format!("two key sets of version {:02X}", more.version)));
+            }
+            keys.push((more.version, KeySet::des(&more.keys)));
+        }
+        flash.commit(settings.factory(&keys))?;
         Ok(flash.into_medium())
     }
 
@@ -154,7 +196,7 @@ impl EmulatedCard {
         let mut flash = Flash::open(medium)?;
         flash.set_durability(options.durability);
         let identity = flash.identity();
-        let device = Device::new(flash, options.command_delay, options.power_fate, options.runtime)?;
+        let device = Device::new(flash, options)?;
         let settings = device.settings().ok_or_else(|| ImageError::Content("the card did not come up".to_owned()))?;
         let properties = CardProperties {
             cid: identity,

@@ -62,7 +62,7 @@ impl Issuer<'_> {
             u64::from(kept) + 1,
             batch.count()
         );
-        let interface = self.manager.swap_context(Context::new());
+        let interface = self.manager.swap_context(Context::of_issue(trigger.file.authority));
         self.manager.memory.open_group();
         if kept > 0 {
             self.manager.restore_load();

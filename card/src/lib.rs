@@ -44,6 +44,8 @@ pub mod recovery;
 mod refusal;
 mod registry;
 pub mod response;
+mod scp;
+pub mod scp02;
 pub mod scp03;
 pub mod sd;
 mod settings;
@@ -52,7 +54,7 @@ mod tlv;
 mod write_file;
 
 pub use device::{PowerOnError, RuntimeFactory};
-pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, SecondInterface};
+pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, RandomSource, Scp02Keys, SecondInterface};
 pub use privilege::PowerFate;
 pub use registry::CARD_MANAGER_AID;
 pub use settings::LifeCycle;

@@ -77,6 +77,7 @@ impl History {
         }
         let changed_by_issues = [
             Kind::LifeCycle,
+            Kind::Keys,
             Kind::LoadFile,
             Kind::Application,
             Kind::ApplicationData,

@@ -1,8 +1,12 @@
 //! The registry: load files and applications, as records of the card's memory (GlobalPlatform 2.3.1 section 9.6).
 
 use crate::memory::{Kind, Memory, Reader, Writer};
+use crate::scp::keyset::KeySet;
 use smcard_batch::aid::Aid;
 use smcard_flash::{Extent, Key, Record};
+
+/// AID that the issuer security domain of older cards has (Open Platform 2.0); the card manager answers to it as well.
+pub(crate) const OLDER_CARD_MANAGER_AID: [u8; 8] = [0xA0, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00];
 
 /// AID of the issuer security domain, that is of the card manager.
 pub const CARD_MANAGER_AID: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
@@ -47,6 +51,14 @@ impl Application {
     pub(crate) const INSTALLED: u8 = 0x03;
     /// Selectable.
     pub(crate) const SELECTABLE: u8 = 0x07;
+
+    /// The privilege "default selected", in the first byte (GlobalPlatform 2.3.1 table 6-1).
+    pub(crate) const DEFAULT_SELECTED: u8 = 0x04;
+
+    /// True where this application is current before anything is selected.
+    pub(crate) fn is_default_selected(&self) -> bool {
+        self.privileges[0] & Self::DEFAULT_SELECTED != 0
+    }
 
     /// The state as GET STATUS shows it: bit 8 set where locked.
     pub(crate) fn shown_state(&self) -> u8 {
@@ -153,7 +165,9 @@ pub(crate) fn check(memory: &Memory) -> Result<(), String> {
         }
     };
     whole(Kind::LoadFile, load_files(memory).len())?;
-    whole(Kind::Application, applications(memory).len())
+    whole(Kind::Application, applications(memory).len())?;
+    let keys = memory.records(Kind::Keys);
+    whole(Kind::Keys, keys.iter().filter(|(_, record)| KeySet::read(&record.bytes).is_some()).count())
 }
 
 /// False for a damaged entry of the registry.
@@ -162,6 +176,8 @@ pub(crate) fn is_whole(key: Key, record: &Record) -> bool {
         decode::<LoadFile>(record).is_some()
     } else if Kind::Application.has(key) {
         decode::<Application>(record).is_some()
+    } else if Kind::Keys.has(key) {
+        KeySet::read(&record.bytes).is_some()
     } else {
         true
     }
@@ -187,9 +203,19 @@ pub(crate) fn application(memory: &Memory, aid: &Aid) -> Option<Indexed<Applicat
     applications(memory).into_iter().find(|application| application.entry.aid == *aid)
 }
 
+/// True for the names of the card manager.
+pub(crate) fn is_card_manager(aid: &[u8]) -> bool {
+    aid == CARD_MANAGER_AID || aid == OLDER_CARD_MANAGER_AID
+}
+
 /// True where the AID names anything: a load file, an application or the card manager. It cannot be given twice.
 pub(crate) fn is_taken(memory: &Memory, aid: &Aid) -> bool {
-    *aid == card_manager() || load_file(memory, aid).is_some() || application(memory, aid).is_some()
+    is_card_manager(aid.as_bytes()) || load_file(memory, aid).is_some() || application(memory, aid).is_some()
+}
+
+/// The application with this index.
+pub(crate) fn application_at(memory: &Memory, index: u32) -> Option<Application> {
+    decode(memory.get(Kind::Application.key(index))?)
 }
 
 /// Enters a load file under a new index.

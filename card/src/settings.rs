@@ -1,7 +1,9 @@
 //! What is fixed when a card is made, and the records that hold it.
 
 use crate::memory::{Kind, Memory, Reader, Writer};
-use crate::scp03::{Options, StaticKeys};
+use crate::scp::keyset::KeySet;
+use crate::scp02;
+use crate::scp03::Options;
 use smcard_flash::{Changes, Record};
 use smcard_link::{PrivilegeKind, RecoveryKind};
 
@@ -14,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) recovery: RecoveryKind,
     pub(crate) privilege: PrivilegeKind,
     pub(crate) options: Options,
+    /// For key sets of DES keys.
+    pub(crate) scp02: scp02::Options,
     /// Key diversification data of INITIALIZE UPDATE.
     pub(crate) diversification: [u8; 10],
 }
@@ -63,8 +67,8 @@ impl LifeCycle {
 }
 
 impl Settings {
-    /// The records of a new card: settings, life cycle OP_READY, one key set, its sequence counter at zero.
-    pub(crate) fn factory(&self, keys: &StaticKeys, key_version: u8) -> Changes {
+    /// The records of a new card: settings, life cycle OP_READY, key sets by version, their sequence counters at zero.
+    pub(crate) fn factory(&self, keys: &[(u8, KeySet)]) -> Changes {
         let mut changes = Changes::new();
         let mut put = |key, bytes| changes.put(key, Record { bytes, extent: None });
         let recovery = match self.recovery {
@@ -79,8 +83,14 @@ impl Settings {
         let settings = Writer::new().u16(CARD_VERSION).u8(recovery).u8(privilege).u8(self.options.byte());
         put(Kind::Settings.key(0), settings.raw(&self.diversification).finish());
         put(Kind::LifeCycle.key(0), vec![LifeCycle::OpReady as u8]);
-        put(Kind::Keys.key(u32::from(key_version)), keys.to_bytes().to_vec());
-        put(Kind::Sequence.key(u32::from(key_version)), vec![0; 3]);
+        if self.scp02 != scp02::Options::PSEUDO_RANDOM {
+            put(Kind::Settings.key(1), vec![self.scp02.byte()]);
+        }
+        for (version, keys) in keys {
+            changes.put(Kind::Keys.key(u32::from(*version)), keys.record());
+            let sequence = Record { bytes: vec![0; 3], extent: None };
+            changes.put(Kind::Sequence.key(u32::from(*version)), sequence);
+        }
         changes
     }
 
@@ -94,10 +104,16 @@ impl Settings {
         if version != CARD_VERSION {
             return Err(format!("card version {version} is not {CARD_VERSION}, the only one this program knows"));
         }
-        Self::read(reader).ok_or_else(|| "the card settings are damaged".to_owned())
+        let scp02 = match memory.get(Kind::Settings.key(1)).map(|record| record.bytes.as_slice()) {
+            None => Some(scp02::Options::PSEUDO_RANDOM),
+            Some([byte]) => scp02::Options::from_byte(*byte),
+            Some(_) => None,
+        };
+        let settings = scp02.and_then(|scp02| Self::read(reader, scp02));
+        settings.ok_or_else(|| "the card settings are damaged".to_owned())
     }
 
-    fn read(mut reader: Reader<'_>) -> Option<Self> {
+    fn read(mut reader: Reader<'_>, scp02: scp02::Options) -> Option<Self> {
         let recovery = match reader.u8()? {
             0 => RecoveryKind::Restart,
             1 => RecoveryKind::Command,
@@ -112,7 +128,7 @@ impl Settings {
         let options = Options::from_byte(reader.u8()?)?;
         let diversification = reader.array()?;
         reader.end()?;
-        Some(Settings { recovery, privilege, options, diversification })
+        Some(Settings { recovery, privilege, options, scp02, diversification })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::applet::{APPLET_DATA_MAX, Applet, AppletMemory};
 use crate::memory::{Kind, Memory};
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::registry::{self, Application};
+use crate::settings::LifeCycle;
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::Record;
 
@@ -42,9 +43,18 @@ impl Manager {
     }
 
     pub(super) fn pass_to_application(&mut self, command: &CommandApdu<'_>) -> Outcome {
-        let Current::Application { index, applet } = &mut self.context.current else {
+        if matches!(self.life_cycle(), LifeCycle::CardLocked | LifeCycle::Terminated) {
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let Current::Application { index, aid, applet } = &mut self.context.current else {
             return refuse(StatusWord::INS_UNSUPPORTED);
         };
+        // A batch may have deleted it, and its place may be another's by now.
+        if registry::application_at(&self.memory, *index).is_none_or(|entry| entry.aid != *aid) {
+            log::info!("the selected application {aid} is not on the card any more");
+            self.context.current = Current::CardManager;
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         let Some(applet) = applet else { return refuse(StatusWord::INS_UNSUPPORTED) };
         let mut data = ApplicationData { memory: &mut self.memory, index: *index };
         applet.process(&mut data, command).map(Response::data).map_err(Refusal::Status)

@@ -1,13 +1,14 @@
-//! INITIALIZE UPDATE and EXTERNAL AUTHENTICATE (GlobalPlatform Amendment D section 7.1): the gate of the direct write.
+//! INITIALIZE UPDATE and EXTERNAL AUTHENTICATE (GlobalPlatform 2.3.1 appendix E.5, Amendment D section 7.1): the gate of
+//! the direct write.
 
 use super::{ChannelState, Manager, Origin};
-use crate::memory::Kind;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::registry::CARD_MANAGER_AID;
-use crate::scp03::StaticKeys;
-use crate::scp03::card::{AuthenticateError, Handshake, Opening};
+use crate::scp::keyset::{self, KeyType, StaticKeys};
+use crate::scp::{AuthenticateError, Handshake};
+use crate::scp03::Challenge;
+use crate::{scp02, scp03};
 use smcard_batch::{CommandApdu, StatusWord};
-use smcard_flash::{Changes, Record};
 
 impl Manager {
     pub(super) fn initialize_update(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
@@ -18,31 +19,74 @@ impl Manager {
         if command.p2 != 0 {
             return refuse(StatusWord::WRONG_P1_P2);
         }
-        let Ok(host) = <[u8; 8]>::try_from(command.data) else { return refuse(StatusWord::WRONG_LENGTH) };
-        let Some((key_version, keys)) = self.key_set(command.p1) else {
-            log::info!("no key set of version {:02X} on the card", command.p1);
+        let Some(host) = Challenge::from_slice(command.data) else { return refuse(StatusWord::WRONG_LENGTH) };
+        let Some((version, keys)) = self.complete_key_set(command.p1) else {
+            log::info!("INITIALIZE UPDATE asks for key version {:02X}, which the card lacks", command.p1);
             return refuse(StatusWord::REFERENCE_NOT_FOUND);
         };
-        let options = self.settings.options;
-        let (card_challenge, sequence) = if options.pseudo_random() {
-            let sequence = self.next_sequence(key_version)?;
-            (keys.card_challenge(sequence, &CARD_MANAGER_AID), sequence)
-        } else {
-            let mut challenge = [0; 8];
-            getrandom::fill(&mut challenge).or(refuse(StatusWord::NO_DIAGNOSIS))?;
-            (challenge, [0; 3])
+        self.may_try(version)?;
+        let (handshake, response) = match keys {
+            StaticKeys::Aes(keys) => self.open_scp03(version, &keys, host)?,
+            StaticKeys::Des(keys) => self.open_scp02(version, &keys, host)?,
         };
-        let opening = Opening {
-            keys: &keys,
-            key_version,
-            diversification: self.settings.diversification,
-            options,
-            card_challenge,
-            sequence,
-        };
-        let (handshake, response) = Handshake::open(&opening, host);
         self.context.channel = ChannelState::Handshake(handshake);
         Ok(Response::data(response))
+    }
+
+    fn open_scp03(
+        &mut self,
+        key_version: u8,
+        keys: &scp03::StaticKeys,
+        host: Challenge,
+    ) -> Result<(Handshake, Vec<u8>), Refusal> {
+        let options = self.settings.options;
+        if host.mode() != options.mode() {
+            log::info!("INITIALIZE UPDATE: the card's SCP03 is of {:?} mode", options.mode());
+            return refuse(StatusWord::WRONG_LENGTH);
+        }
+        let (card_challenge, sequence) = if options.pseudo_random() {
+            let sequence = self.next_sequence(key_version)?;
+            (keys.challenge(options.mode(), sequence, &CARD_MANAGER_AID), sequence)
+        } else {
+            let mut random = [0; 16];
+            self.fill_random(&mut random)?;
+            let [a, b, c, d, e, f, g, h, ..] = random;
+            let challenge = match options.mode() {
+                scp03::Mode::S8 => Challenge::S8([a, b, c, d, e, f, g, h]),
+                scp03::Mode::S16 => Challenge::S16(random),
+            };
+            (challenge, [0; 3])
+        };
+        let diversification = self.settings.diversification;
+        let opening = scp03::card::Opening { keys, key_version, diversification, options, card_challenge, sequence };
+        let (handshake, response) = scp03::card::Handshake::open(&opening, host);
+        Ok((Handshake::Scp03(handshake), response))
+    }
+
+    fn open_scp02(
+        &mut self,
+        key_version: u8,
+        keys: &scp02::StaticKeys,
+        host: Challenge,
+    ) -> Result<(Handshake, Vec<u8>), Refusal> {
+        let Challenge::S8(host) = host else { return refuse(StatusWord::WRONG_LENGTH) };
+        let options = self.settings.scp02;
+        let sequence = self.unspent_sequence(key_version, KeyType::Des)?;
+        let sequence = u16::try_from(sequence).or(refuse(StatusWord::CONDITIONS_NOT_SATISFIED))?;
+        let mut card_challenge = [0; scp02::CARD_CHALLENGE_LEN];
+        if options.pseudo_random() {
+            card_challenge = keys.card_challenge(sequence, &CARD_MANAGER_AID);
+        } else {
+            self.fill_random(&mut card_challenge)?;
+        }
+        let diversification = self.settings.diversification;
+        let opening = scp02::card::Opening { keys, key_version, diversification, options, card_challenge, sequence };
+        let (handshake, response) = scp02::card::Handshake::open(&opening, host);
+        Ok((Handshake::Scp02(handshake), response))
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), Refusal> {
+        if (self.random)(out) { Ok(()) } else { refuse(StatusWord::NO_DIAGNOSIS) }
     }
 
     pub(super) fn external_authenticate(&mut self, command: &CommandApdu<'_>) -> Outcome {
@@ -53,38 +97,28 @@ impl Manager {
         if command.cla != 0x84 {
             return refuse(StatusWord::SECURITY_NOT_SATISFIED);
         }
+        let (version, counts) = (handshake.key_version(), handshake.counts_sessions());
+        self.count_try(version)?;
         match handshake.authenticate(command) {
             Ok(channel) => {
+                self.proved(version, counts)?;
                 self.context.channel = ChannelState::Open(channel);
                 Ok(Response::default())
             }
             Err(AuthenticateError::Cryptogram) => refuse(StatusWord::AUTHENTICATION_FAILED),
             Err(AuthenticateError::Mac) => refuse(StatusWord::SECURITY_NOT_SATISFIED),
-            Err(AuthenticateError::Level) => refuse(StatusWord::WRONG_P1_P2),
+            Err(AuthenticateError::Level) => {
+                self.proved(version, counts)?;
+                refuse(StatusWord::WRONG_P1_P2)
+            }
         }
     }
 
     /// The key set of this version; 0 asks for the lowest there is.
-    fn key_set(&self, version: u8) -> Option<(u8, StaticKeys)> {
-        let sets = self.memory.records(Kind::Keys);
-        let (index, record) = sets.into_iter().find(|(index, _)| version == 0 || *index == u32::from(version))?;
-        Some((u8::try_from(index).ok()?, StaticKeys::from_bytes(&record.bytes)?))
-    }
-
-    /// Counts the sequence counter up before it is used, durable at once: a counter never comes back (Amendment D
-    /// section 6.2.2.1). At its end the key set is spent.
-    fn next_sequence(&mut self, key_version: u8) -> Result<[u8; 3], Refusal> {
-        let key = Kind::Sequence.key(u32::from(key_version));
-        let stored = self.memory.get(key).and_then(|record| <[u8; 3]>::try_from(record.bytes.as_slice()).ok());
-        let [a, b, c] = stored.unwrap_or([0xFF; 3]);
-        let next = u32::from_be_bytes([0, a, b, c]).saturating_add(1);
-        let [overflow, a, b, c] = next.to_be_bytes();
-        if overflow != 0 {
-            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+    fn complete_key_set(&self, version: u8) -> Option<(u8, StaticKeys)> {
+        if version != 0 {
+            return Some((version, keyset::key_set(&self.memory, version)?.complete()?));
         }
-        let mut changes = Changes::new();
-        changes.put(key, Record { bytes: vec![a, b, c], extent: None });
-        self.memory.flash_mut().commit(changes)?;
-        Ok([a, b, c])
+        keyset::key_sets(&self.memory).into_iter().find_map(|(version, set)| Some((version, set.complete()?)))
     }
 }

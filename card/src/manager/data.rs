@@ -4,7 +4,8 @@ use super::{ChannelState, Manager};
 use crate::memory::{Kind, Writer};
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
-use crate::scp03::Options;
+use crate::scp::keyset::{self, KeyType};
+use crate::settings::Settings;
 use crate::{store, tlv};
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::Record;
@@ -37,13 +38,20 @@ pub(super) fn is_status_object(command: &CommandApdu<'_>) -> bool {
     (tag::FILE_TABLE..=tag::CARD_STATE).contains(&u16::from_be_bytes([command.p1, command.p2]))
 }
 
-/// Card recognition data: GlobalPlatform 2.3.1 with SCP03 (section H.2; this very object satisfies all known clients).
-pub(super) fn card_recognition(options: Options) -> Vec<u8> {
+/// Card recognition data: GlobalPlatform 2.3.1 with the secure channel protocols that key sets of these kinds are for
+/// (section H.2; with one protocol this very object satisfies all known clients).
+fn card_recognition(settings: &Settings, kinds: &[KeyType]) -> Vec<u8> {
     let mut data = vec![0x06, 0x07, 0x2A, 0x86, 0x48, 0x86, 0xFC, 0x6B, 0x01];
     let oid = |tail: &[u8]| tlv::object(0x06, &[&[0x2A, 0x86, 0x48, 0x86, 0xFC, 0x6B][..], tail].concat());
     tlv::push(&mut data, 0x60, &oid(&[0x02, 0x02, 0x03, 0x01]));
     tlv::push(&mut data, 0x63, &oid(&[0x03]));
-    tlv::push(&mut data, 0x64, &oid(&[0x04, 0x03, options.byte()]));
+    for kind in kinds {
+        let protocol = match kind {
+            KeyType::Aes => [0x04, 0x03, settings.options.byte()],
+            KeyType::Des => [0x04, 0x02, settings.scp02.byte()],
+        };
+        tlv::push(&mut data, 0x64, &oid(&protocol));
+    }
     data
 }
 
@@ -52,7 +60,7 @@ impl Manager {
         let tag = u16::from_be_bytes([command.p1, command.p2]);
         let object = match tag {
             tag::ISSUER_IDENTIFICATION | tag::CARD_IMAGE => self.stored_object(tag)?,
-            tag::CARD_DATA => tlv::object(tag, &tlv::object(0x73, &card_recognition(self.settings.options))),
+            tag::CARD_DATA => tlv::object(tag, &tlv::object(0x73, &self.card_recognition())),
             tag::KEY_INFORMATION => tlv::object(tag, &self.key_information()),
             tag::SEQUENCE_COUNTER => tlv::object(tag, &self.sequence_counter()?),
             tag::FILE_TABLE => tlv::object(tag, &self.file_table()),
@@ -78,22 +86,40 @@ impl Manager {
         Ok(tlv::object(tag, value.ok_or(StatusWord::REFERENCE_NOT_FOUND)?))
     }
 
-    /// Key information template: identifier, version, type AES, length of each key (section 11.3.3.1.1).
+    /// The protocols of the card's key sets, that of the default key set first.
+    pub(super) fn card_recognition(&self) -> Vec<u8> {
+        let mut kinds: Vec<KeyType> = Vec::new();
+        for (_, set) in keyset::key_sets(&self.memory) {
+            if !kinds.contains(&set.kind) {
+                kinds.push(set.kind);
+            }
+        }
+        card_recognition(&self.settings, &kinds)
+    }
+
+    /// Key information template: identifier, version, type and length of each key (section 11.3.3.1.1).
     fn key_information(&self) -> Vec<u8> {
         let mut template = Vec::new();
-        for (version, _) in self.memory.records(Kind::Keys) {
+        for (version, set) in keyset::key_sets(&self.memory) {
             for identifier in 1..=3 {
-                let version = u8::try_from(version).unwrap_or(0);
-                tlv::push(&mut template, 0xC0, &[identifier, version, 0x88, 0x10]);
+                let length = set.key(identifier).map(|key| u8::try_from(key.len()).unwrap_or(0));
+                if let Some(length) = length {
+                    tlv::push(&mut template, 0xC0, &[identifier, version, set.kind as u8, length]);
+                }
             }
         }
         template
     }
 
+    /// The sequence counter of the default key set: three bytes for SCP03, two for SCP02.
     fn sequence_counter(&self) -> Result<Vec<u8>, Refusal> {
-        let counters = self.memory.records(Kind::Sequence);
-        let (_, record) = counters.first().ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
-        Ok(record.bytes.clone())
+        let sets = keyset::key_sets(&self.memory);
+        let (version, set) = sets.first().ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+        let count = self.sequence(*version).to_be_bytes();
+        Ok(match set.kind {
+            KeyType::Aes => count.get(1..).unwrap_or_default().to_vec(),
+            KeyType::Des => count.get(2..).unwrap_or_default().to_vec(),
+        })
     }
 
     /// For each file `E5 { 80 identifier, 81 name, 82 size, 83 state, 84 number of commands }`.

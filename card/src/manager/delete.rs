@@ -1,8 +1,8 @@
-//! DELETE (GlobalPlatform 2.3.1 section 11.2): applications and load files.
+//! DELETE (GlobalPlatform 2.3.1 section 11.2): applications and load files; keys are in `keys`.
 
 use super::Manager;
-use crate::refusal::{Outcome, Response, refuse};
-use crate::registry;
+use crate::refusal::{Outcome, Refusal, Response, refuse};
+use crate::registry::{self, Application, Indexed};
 use crate::tlv;
 use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
@@ -14,13 +14,18 @@ impl Manager {
         if command.p1 != 0 || command.p2 & !WITH_RELATED != 0 {
             return refuse(StatusWord::WRONG_P1_P2);
         }
-        let Some((0x4F, aid, _token)) = tlv::split(command.data) else { return refuse(StatusWord::WRONG_DATA) };
+        let objects = tlv::all(command.data).ok_or(StatusWord::WRONG_DATA)?;
+        let aid = match objects.first() {
+            Some((0xD0 | 0xD2, _)) => return self.delete_keys(&objects),
+            Some((0x4F, aid)) => *aid,
+            _ => return refuse(StatusWord::WRONG_DATA),
+        };
         let aid = Aid::new(aid).or(refuse(StatusWord::WRONG_DATA))?;
-        if aid == registry::card_manager() {
+        if registry::is_card_manager(aid.as_bytes()) {
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
         if let Some(found) = registry::application(&self.memory, &aid) {
-            registry::remove_application(&mut self.memory, found.index);
+            self.delete_application(&found)?;
             return deleted();
         }
         let Some(file) = registry::load_file(&self.memory, &aid) else {
@@ -37,9 +42,21 @@ impl Manager {
             log::info!("DELETE: load file {aid} has the instance {}", instance.entry.aid);
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        instances.iter().for_each(|instance| registry::remove_application(&mut self.memory, instance.index));
+        instances.iter().try_for_each(|instance| self.delete_application(instance))?;
         registry::remove_load_file(&mut self.memory, file.index);
         deleted()
+    }
+
+    fn delete_application(&mut self, found: &Indexed<Application>) -> Result<(), Refusal> {
+        // An issue does not depend on what interfaces have selected.
+        if !self.memory.in_group() && self.parked.has_selected(found.index) {
+            log::info!("DELETE: application {} is selected on another channel", found.entry.aid);
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        self.parked.forget(found.index);
+        self.context.personalized = None;
+        registry::remove_application(&mut self.memory, found.index);
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! INSTALL (GlobalPlatform 2.3.1 section 11.5): for load, for install, for make selectable, for personalization.
 
-use super::Manager;
 use super::load::LoadSession;
+use super::{Manager, privileges};
 use crate::refusal::{Outcome, Response, refuse};
 use crate::registry::{self, Application, card_manager};
 use crate::tlv;
@@ -72,8 +72,9 @@ impl Manager {
     fn install_for_load(&mut self, mut fields: Fields<'_>) -> Outcome {
         let aid = fields.aid()?;
         let domain = fields.next()?;
-        if !domain.is_empty() && domain != card_manager().as_bytes() {
-            log::info!("INSTALL [for load]: no security domain of that AID on the card");
+        if !domain.is_empty() && !registry::is_card_manager(domain) {
+            let named = Aid::new(domain).map_or_else(|_| format!("{} bytes", domain.len()), |aid| aid.to_string());
+            log::info!("INSTALL [for load]: no security domain {named} on the card");
             return refuse(StatusWord::REFERENCE_NOT_FOUND);
         }
         let _hash = fields.next()?;
@@ -90,9 +91,10 @@ impl Manager {
     /// Load file AID, module AID, application AID, privileges, parameters, token (table 11-43).
     fn install_for_install(&mut self, mut fields: Fields<'_>, state: u8) -> Outcome {
         let (load_file, module, instance) = (fields.aid()?, fields.aid()?, fields.aid()?);
-        let privileges = privileges(fields.next()?)?;
+        let privileges = privileges::read(fields.next()?)?;
         let parameters = application_parameters(fields.next()?)?;
         fields.token_and_end()?;
+        self.check_privileges(&instance, privileges)?;
 
         let Some(file) = registry::load_file(&self.memory, &load_file) else {
             log::info!("INSTALL [for install]: no load file {load_file} on the card");
@@ -119,18 +121,22 @@ impl Manager {
         no_confirmation()
     }
 
-    /// Two empty fields, application AID, privileges, parameters, token (table 11-44).
+    /// Two empty fields, application AID, privileges, parameters, token (table 11-44). Of the privileges only "default
+    /// selected" can still be given here; the others are those of INSTALL [for install].
     fn make_selectable(&mut self, mut fields: Fields<'_>) -> Outcome {
         fields.empty()?;
         fields.empty()?;
         let aid = fields.aid()?;
-        let privileges = privileges(fields.next()?)?;
+        let added = privileges::read(fields.next()?)?;
         let _parameters = fields.next()?;
         fields.token_and_end()?;
         let found = registry::application(&self.memory, &aid).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
         if found.entry.state != Application::INSTALLED {
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
+        let mut privileges = found.entry.privileges;
+        privileges[0] |= added[0] & Application::DEFAULT_SELECTED;
+        self.check_privileges(&aid, privileges)?;
         let changed = Application { state: Application::SELECTABLE, privileges, ..found.entry };
         registry::update_application(&mut self.memory, found.index, &changed);
         no_confirmation()
@@ -147,21 +153,6 @@ impl Manager {
         let found = registry::application(&self.memory, &aid).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
         self.context.personalized = Some(found.index);
         no_confirmation()
-    }
-}
-
-/// One or three bytes. Privileges this card cannot honour are refused rather than ignored.
-fn privileges(field: &[u8]) -> Result<[u8; 3], StatusWord> {
-    let privileges = match *field {
-        [a] => [a, 0, 0],
-        [a, b, c] => [a, b, c],
-        _ => return Err(StatusWord::WRONG_DATA),
-    };
-    if privileges == [0; 3] {
-        Ok(privileges)
-    } else {
-        log::info!("INSTALL: privileges {privileges:02X?} are not served by this card");
-        Err(StatusWord::WRONG_DATA)
     }
 }
 

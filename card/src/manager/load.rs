@@ -143,6 +143,10 @@ impl Manager {
             let contents = self.memory.view(extent, incoming.total);
             self.check(aids, &contents)?
         };
+        if registry::is_taken(&self.memory, &file.aid) {
+            log::info!("LOAD: AID {} has come onto the card through another channel", file.aid);
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         registry::add_load_file(&mut self.memory, &file, extent);
         Ok(())
     }

@@ -11,23 +11,33 @@ mod delete;
 mod files;
 mod install;
 mod issue;
+mod keys;
+mod life_cycle;
 mod load;
+mod logical;
+mod privileges;
 mod select;
 mod status;
+mod tries;
 
 pub(crate) use issue::Trigger;
 
 use crate::applet::{Applet, Runtime};
+use crate::emulated::RandomSource;
 use crate::memory::{Kind, Memory};
 use crate::privilege;
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
-use crate::scp03::card::{Channel, Handshake};
+use crate::scp::{Channel, Handshake};
 use crate::settings::{LifeCycle, Settings};
 use load::LoadSession;
+use logical::Parked;
+use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::FlashError;
 use smcard_link::Answer;
+use std::time::Duration;
+use tries::BackOff;
 
 /// Instruction bytes of the card manager (GlobalPlatform 2.3.1 table 11-1, and the card's own from 54 to 5E).
 mod ins {
@@ -40,6 +50,7 @@ mod ins {
     pub(super) const EXTERNAL_AUTHENTICATE: u8 = 0x82;
     pub(super) const SELECT: u8 = 0xA4;
     pub(super) const GET_DATA: u8 = 0xCA;
+    pub(super) const PUT_KEY: u8 = 0xD8;
     pub(super) const STORE_DATA: u8 = 0xE2;
     pub(super) const DELETE: u8 = 0xE4;
     pub(super) const INSTALL: u8 = 0xE6;
@@ -47,6 +58,11 @@ mod ins {
     pub(super) const SET_STATUS: u8 = 0xF0;
     pub(super) const GET_STATUS: u8 = 0xF2;
 }
+
+/// Bits of the class byte that name the logical channel.
+const CHANNEL_BITS: u8 = 0x03;
+/// The class byte codes a channel above 3, which this card does not have.
+const FURTHER_INTERINDUSTRY: u8 = 0x40;
 
 /// Where a command comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +84,7 @@ pub(crate) enum Processed {
 /// Which application gets the commands.
 enum Current {
     CardManager,
-    Application { index: u32, applet: Option<Box<dyn Applet>> },
+    Application { index: u32, aid: Aid, applet: Option<Box<dyn Applet>> },
 }
 
 /// How far the secure channel is.
@@ -81,11 +97,15 @@ enum ChannelState {
 /// What lives as long as a session of one source of commands, and is lost with the power.
 pub(crate) struct Context {
     current: Current,
+    /// The current application is so because it is the default selected one: nobody has selected anything yet.
+    implicit: bool,
     channel: ChannelState,
     load: Option<LoadSession>,
     listing: Option<status::Listing>,
     personalized: Option<u32>,
     last_selected: Option<select::Occurrence>,
+    /// Version of the key set whose holder wrote the batch that this session issues from.
+    authority: Option<u8>,
 }
 
 impl Context {
@@ -93,12 +113,23 @@ impl Context {
     pub(crate) fn new() -> Self {
         Context {
             current: Current::CardManager,
+            implicit: false,
             channel: ChannelState::Closed,
             load: None,
             listing: None,
             personalized: None,
             last_selected: None,
+            authority: None,
         }
+    }
+
+    /// The session of an issue, with the authority of its batch.
+    pub(crate) fn of_issue(authority: u8) -> Self {
+        Context { authority: Some(authority), ..Self::new() }
+    }
+
+    fn has_selected(&self, index: u32) -> bool {
+        matches!(&self.current, Current::Application { index: selected, .. } if *selected == index)
     }
 }
 
@@ -106,13 +137,36 @@ impl Context {
 pub(crate) struct Manager {
     pub(crate) memory: Memory,
     pub(crate) settings: Settings,
+    /// The session in hand: the basic channel's, unless a command of another is being served.
     context: Context,
+    parked: Parked,
     runtime: Box<dyn Runtime>,
+    back_off: BackOff,
+    random: RandomSource,
+}
+
+/// What the card finds where it is switched on.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    /// The shortest rest of a key set that has been tried too often.
+    pub(crate) back_off: Duration,
+    /// Where challenges come from.
+    pub(crate) random: RandomSource,
 }
 
 impl Manager {
-    pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>) -> Self {
-        Manager { memory, settings, context: Context::new(), runtime }
+    /// The manager of a card that has just been switched on.
+    pub(crate) fn new(
+        memory: Memory,
+        settings: Settings,
+        runtime: Box<dyn Runtime>,
+        surroundings: Surroundings,
+    ) -> Self {
+        let Surroundings { back_off, random } = surroundings;
+        let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random };
+        manager.select_default();
+        manager
     }
 
     /// The medium; everything volatile is lost: the power is off.
@@ -152,12 +206,36 @@ impl Manager {
         }
     }
 
-    /// Serves one command. Changes are accepted when it succeeds and rejected when it does not.
+    /// Serves one command on the logical channel that its class byte names. Changes are accepted when it succeeds and
+    /// rejected when it does not.
     ///
     /// # Errors
     /// The medium failed; the card goes mute.
     pub(crate) fn process(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Result<Processed, FlashError> {
-        if origin == Origin::Interface && self.is_card_manager() && privilege::is_issue_request(command) {
+        let number = command.cla & CHANNEL_BITS;
+        if command.cla & FURTHER_INTERINDUSTRY != 0 || (number != 0 && origin == Origin::Issuer) {
+            return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
+        }
+        let interindustry = command.cla & 0xF0 == 0x00;
+        if interindustry && command.ins == ins::MANAGE_CHANNEL {
+            let managed = match origin {
+                Origin::Interface => self.manage_channel(number, command),
+                Origin::Issuer => refuse(StatusWord::CHANNEL_UNSUPPORTED),
+            };
+            return answer(managed).map(Processed::Answer);
+        }
+        if !self.enter_channel(number) {
+            return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
+        }
+        let processed = self.process_here(origin, &CommandApdu { cla: command.cla & !CHANNEL_BITS, ..*command });
+        self.leave_channel(number);
+        processed
+    }
+
+    /// Serves one command in the session in hand. The class byte names no channel any more: a C-MAC is made as on the
+    /// basic channel, whichever the command goes to.
+    fn process_here(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Result<Processed, FlashError> {
+        if origin == Origin::Interface && self.is_own(command) && privilege::is_issue_request(command) {
             return Ok(match self.start(command) {
                 Ok(trigger) => Processed::Trigger(trigger),
                 Err(refusal) => Processed::Answer(answer(Err(refusal))?),
@@ -178,6 +256,9 @@ impl Manager {
 
     /// Takes the protection of the secure channel off the command and puts it on the response.
     fn secured(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        if (command.cla, command.ins, command.p1) == (0x04, ins::SELECT, select::BY_NAME) {
+            return refuse(StatusWord::SECURE_MESSAGING_UNSUPPORTED);
+        }
         let outside = !self.is_card_manager() || is_free_of_channel(command);
         let ChannelState::Open(channel) = &mut self.context.channel else {
             if command.cla & 0x04 != 0 && command.ins != ins::EXTERNAL_AUTHENTICATE && self.is_card_manager() {
@@ -202,18 +283,13 @@ impl Manager {
     }
 
     fn route(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
-        if command.cla & 0x40 != 0 || command.cla & 0x03 != 0 {
-            return refuse(StatusWord::CHANNEL_UNSUPPORTED);
-        }
         if command.cla & 0x80 == 0 && command.cla & 0x10 != 0 {
             return refuse(StatusWord::CHAINING_UNSUPPORTED);
         }
-        match (command.cla, command.ins) {
-            (0x00, ins::SELECT) if command.p1 == 0x04 => return self.select(command),
-            (0x00, ins::MANAGE_CHANNEL) => return refuse(StatusWord::CHANNEL_UNSUPPORTED),
-            _ => {}
+        if (command.cla, command.ins, command.p1) == (0x00, ins::SELECT, select::BY_NAME) {
+            return self.select(command);
         }
-        if self.is_card_manager() { self.dispatch(origin, command) } else { self.pass_to_application(command) }
+        if self.is_own(command) { self.dispatch(origin, command) } else { self.pass_to_application(command) }
     }
 
     /// The card manager's own commands.
@@ -240,6 +316,7 @@ impl Manager {
             (0x80, ins::RENAME_FILE) => self.authorized(origin).and_then(|()| self.rename_file(origin, command)),
             (0x80, ins::SET_STATUS) => self.authorized(origin).and_then(|()| self.set_status(origin, command)),
             (0x80, ins::STORE_DATA) => self.content(origin).and_then(|()| self.store_data(command)),
+            (0x80, ins::PUT_KEY) => self.content(origin).and_then(|()| self.put_key(origin, command)),
             (0x80, ins::DELETE) => self.content(origin).and_then(|()| self.delete(command)),
             (0x80, ins::INSTALL) => self.content(origin).and_then(|()| self.install(command)),
             (0x80, ins::LOAD) => self.content(origin).and_then(|()| self.load(command)),
@@ -275,6 +352,12 @@ impl Manager {
         matches!(self.context.current, Current::CardManager)
     }
 
+    /// True where a command is the card manager's: it is the current application, or another is so only by default and
+    /// the command is one that an operator gives without selecting anything.
+    fn is_own(&self, command: &CommandApdu<'_>) -> bool {
+        self.is_card_manager() || (self.context.implicit && is_operators(command))
+    }
+
     /// Ends the secure channel and what hangs on it.
     fn close_session(&mut self) {
         self.context.channel = ChannelState::Closed;
@@ -283,11 +366,20 @@ impl Manager {
     }
 }
 
+/// START, CLEAR, CONFIRM and the status objects.
+fn is_operators(command: &CommandApdu<'_>) -> bool {
+    match (command.cla, command.ins) {
+        (0x80, ins::CLEAR | ins::CONFIRM) => true,
+        (0x80, ins::GET_DATA) => data::is_status_object(command),
+        _ => privilege::is_issue_request(command),
+    }
+}
+
 /// Commands of the self-issue and the status objects need no keys and leave a secure channel alone; SELECT ends it,
 /// the opening of a channel stands before it.
 fn is_free_of_channel(command: &CommandApdu<'_>) -> bool {
     match (command.cla, command.ins) {
-        (0x00, ins::SELECT | ins::MANAGE_CHANNEL) | (0x80, ins::CLEAR | ins::CONFIRM | ins::INITIALIZE_UPDATE) => true,
+        (0x00, ins::SELECT) | (0x80, ins::CLEAR | ins::CONFIRM | ins::INITIALIZE_UPDATE) => true,
         (0x80, ins::GET_DATA) => data::is_status_object(command),
         _ => false,
     }

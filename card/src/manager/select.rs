@@ -9,6 +9,8 @@ use crate::tlv;
 use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
 
+/// P1 of SELECT by name.
+pub(super) const BY_NAME: u8 = 0x04;
 const FIRST: u8 = 0x00;
 const NEXT: u8 = 0x02;
 
@@ -25,7 +27,7 @@ impl Manager {
             return refuse(StatusWord::WRONG_P1_P2);
         }
         let (empty, first) = (name.is_empty(), command.p2 == FIRST);
-        if empty || (first && CARD_MANAGER_AID.starts_with(name)) {
+        if empty || (first && (CARD_MANAGER_AID.starts_with(name) || registry::is_card_manager(name))) {
             return self.select_card_manager();
         }
         let after = match (&self.context.last_selected, first) {
@@ -43,13 +45,8 @@ impl Manager {
 
     /// The first selectable application whose AID begins with `name`, or the next behind `after`.
     fn find(&self, name: &[u8], after: Option<Aid>) -> Option<Indexed<Application>> {
-        let selectable = |found: &Indexed<Application>| {
-            let application = &found.entry;
-            application.aid.as_bytes().starts_with(name)
-                && application.state >= Application::SELECTABLE
-                && !application.locked
-                && !self.is_held_back(found.index)
-        };
+        let selectable =
+            |found: &Indexed<Application>| found.entry.aid.as_bytes().starts_with(name) && self.is_selectable(found);
         let mut found: Vec<_> = registry::applications(&self.memory).into_iter().filter(selectable).collect();
         match after {
             None => {
@@ -63,6 +60,11 @@ impl Manager {
         }
     }
 
+    /// True for an application that SELECT finds.
+    pub(super) fn is_selectable(&self, found: &Indexed<Application>) -> bool {
+        found.entry.state >= Application::SELECTABLE && !found.entry.locked && !self.is_held_back(found.index)
+    }
+
     /// An application that an unfinished or unconfirmed issue has made or changed cannot be used yet.
     fn is_held_back(&self, index: u32) -> bool {
         !self.memory.in_group()
@@ -73,9 +75,10 @@ impl Manager {
     fn select_card_manager(&mut self) -> Outcome {
         self.close_session();
         self.context.current = Current::CardManager;
+        self.context.implicit = false;
         self.context.last_selected = None;
         let mut fci = tlv::object(0x84, &CARD_MANAGER_AID);
-        let mut proprietary = tlv::object(0x73, &super::data::card_recognition(self.settings.options));
+        let mut proprietary = tlv::object(0x73, &self.card_recognition());
         tlv::push(&mut proprietary, 0x9F65, &[0xFF]);
         tlv::push(&mut fci, 0xA5, &proprietary);
         let warning = (self.life_cycle() == LifeCycle::CardLocked).then_some(StatusWord::WARNING_LOCKED);
@@ -84,13 +87,18 @@ impl Manager {
 
     fn select_application(&mut self, name: &[u8], found: &Indexed<Application>) -> Outcome {
         let application = &found.entry;
+        if self.parked.has_selected(found.index) {
+            log::info!("SELECT: {} is selected on another channel and cannot be on two", application.aid);
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         let mut applet = self.code_of(application);
         if let Some(applet) = &mut applet {
             let selected = applet.select(&mut self.data_of(found.index));
             selected.or(refuse(StatusWord::SELECT_FAILED))?;
         }
         self.close_session();
-        self.context.current = Current::Application { index: found.index, applet };
+        self.context.current = Current::Application { index: found.index, aid: application.aid, applet };
+        self.context.implicit = false;
         self.context.last_selected = Some(Occurrence { name: name.to_vec(), aid: application.aid });
         let mut fci = tlv::object(0x84, application.aid.as_bytes());
         tlv::push(&mut fci, 0xA5, &tlv::object(0x9F65, &[0xFF]));

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// What is fixed when the card is made; index 0.
+    /// What is fixed when the card is made; index 0. Index 1: the implementation option of SCP02, 55 where it is missing.
     Settings = 0x01,
     /// Life cycle state of the card; index 0.
     LifeCycle = 0x02,
@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     History = 0x0A,
     /// A LOAD sequence inside an unfinished issue; index 0.
     LoadSession = 0x0B,
+    /// Failed authentications in a row; index = key version. There only while there are any.
+    Failures = 0x0C,
 }
 
 const INDEX_MASK: u32 = 0x00FF_FFFF;

@@ -56,6 +56,15 @@ impl Memory {
         }
     }
 
+    /// The content at `key` as it was before the issue that is in hand, unfinished or unconfirmed; without one, as it is.
+    /// What the command in hand has changed does not count.
+    pub(crate) fn before_issue(&self, key: Key) -> Option<&[u8]> {
+        match self.flash.get(kind::shadow(key)) {
+            Some(shadow) => shadow.bytes.split_first().filter(|(mark, _)| **mark == 1).map(|(_, bytes)| bytes),
+            None => self.flash.get(key).map(|record| record.bytes.as_slice()),
+        }
+    }
+
     /// Indices and records of one kind, ascending.
     pub(crate) fn records(&self, kind: Kind) -> Vec<(u32, &Record)> {
         let mut keys: BTreeSet<Key> = self.flash.range(kind.keys()).map(|(key, _)| key).collect();

@@ -1,33 +1,25 @@
 //! The card's side: INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, and the channel behind them.
 
-use super::kdf::{Block, Direction, cmac, constant, decrypt, encrypt, half};
-use super::{CHALLENGE_LEN, MAC_LEN, Options, SecurityLevel, SessionKeys, StaticKeys};
+use super::kdf::{AesKey, BLOCK, Block, Direction, cmac, constant, decrypt, decrypt_key, encrypt};
+use super::{Challenge, Mode, Options, SessionKeys, StaticKeys};
+pub use crate::scp::{AuthenticateError, ChannelBroken, SecurityLevel, Unwrapped};
 use smcard_batch::{CommandApdu, Form};
 use std::fmt;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// What INITIALIZE UPDATE leaves behind: keys derived, nobody authenticated.
 pub struct Handshake {
     keys: SessionKeys,
     options: Options,
-    host: [u8; CHALLENGE_LEN],
-    card: [u8; CHALLENGE_LEN],
+    host: Challenge,
+    card: Challenge,
     key_version: u8,
 }
 
-/// Why the card does not open a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuthenticateError {
-    /// The MAC or the format is wrong: 6982.
-    Mac,
-    /// The host cryptogram is wrong: 6300.
-    Cryptogram,
-    /// The security level is not one, or not with this implementation option: 6A86.
-    Level,
-}
-
-/// What INITIALIZE UPDATE needs of the card besides the host's challenge.
-pub struct Opening<'a> {
+/// What INITIALIZE UPDATE needs of the card besides the host's challenge. `C` is a challenge: 8 bytes, 16 bytes, or
+/// [`Challenge`] where the mode is known only when the program runs.
+pub struct Opening<'a, C = [u8; 8]> {
     /// The key set chosen.
     pub keys: &'a StaticKeys,
     /// Its version number.
@@ -37,48 +29,56 @@ pub struct Opening<'a> {
     /// The implementation option.
     pub options: Options,
     /// The card's challenge: random, or derived from the sequence counter.
-    pub card_challenge: [u8; CHALLENGE_LEN],
+    pub card_challenge: C,
     /// The sequence counter, returned where the option says the challenge is pseudo-random.
     pub sequence: [u8; 3],
 }
 
 impl Handshake {
-    /// Answers INITIALIZE UPDATE: the handshake and the response data (29 or 32 bytes, Amendment D table 7-4).
+    /// Answers INITIALIZE UPDATE: the handshake and the response data (29 or 32 bytes in S8 mode, 45 or 48 in S16 mode;
+    /// Amendment D table 7-4). Both challenges have the same length.
     #[must_use]
-    pub fn open(opening: &Opening<'_>, host: [u8; CHALLENGE_LEN]) -> (Self, Vec<u8>) {
-        let card = opening.card_challenge;
+    pub fn open<C: Into<Challenge> + Copy>(opening: &Opening<'_, C>, host: C) -> (Self, Vec<u8>) {
+        let (host, card): (Challenge, Challenge) = (host.into(), opening.card_challenge.into());
         let keys = SessionKeys::derive(opening.keys, &host, &card);
-        let mut response = Vec::with_capacity(32);
+        let mut response = Vec::with_capacity(48);
         response.extend_from_slice(&opening.diversification);
         response.extend_from_slice(&[opening.key_version, 0x03, opening.options.byte()]);
-        response.extend_from_slice(&card);
-        response.extend_from_slice(&keys.cryptogram(constant::CARD_CRYPTOGRAM, &host, &card));
+        response.extend_from_slice(card.as_bytes());
+        response.extend_from_slice(host.mode().cut(&keys.cryptogram(constant::CARD_CRYPTOGRAM, &host, &card)));
         if opening.options.pseudo_random() {
             response.extend_from_slice(&opening.sequence);
         }
         (Handshake { keys, options: opening.options, host, card, key_version: opening.key_version }, response)
     }
 
-    /// Checks EXTERNAL AUTHENTICATE (`84 82 level 00 10 cryptogram MAC`) and opens the channel.
+    /// The version of the key set that the host is to prove.
+    #[must_use]
+    pub fn key_version(&self) -> u8 {
+        self.key_version
+    }
+
+    /// Checks EXTERNAL AUTHENTICATE (`84 82 level 00 10 cryptogram MAC`; S16: `20`) and opens the channel.
     ///
     /// # Errors
     /// The card's refusal; the handshake is spent in any case.
     pub fn authenticate(self, command: &CommandApdu<'_>) -> Result<Channel, AuthenticateError> {
+        let mode = self.host.mode();
         let level = SecurityLevel::from_p1(command.p1).filter(|&level| self.options.supports(level));
-        let Some((cryptogram, mac)) = command.data.split_first_chunk::<CHALLENGE_LEN>() else {
+        let Some((cryptogram, mac)) = command.data.split_at_checked(mode.bytes()) else {
             return Err(AuthenticateError::Mac);
         };
         let chain = command_mac(&self.keys.mac, &[0; 16], command, cryptogram, mac.len());
-        let mac_ok = half(&chain).ct_eq(mac);
+        let mac_ok = mode.cut(&chain).ct_eq(mac);
         let expected = self.keys.cryptogram(constant::HOST_CRYPTOGRAM, &self.host, &self.card);
-        if !bool::from(expected.ct_eq(cryptogram)) {
+        if !bool::from(mode.cut(&expected).ct_eq(cryptogram)) {
             return Err(AuthenticateError::Cryptogram);
         }
         if !bool::from(mac_ok) {
             return Err(AuthenticateError::Mac);
         }
         let level = level.ok_or(AuthenticateError::Level)?;
-        Ok(Channel { keys: self.keys, level, chain, counter: 0, key_version: self.key_version })
+        Ok(Channel { keys: self.keys, mode, level, chain, counter: 0, key_version: self.key_version })
     }
 }
 
@@ -91,35 +91,12 @@ impl fmt::Debug for Handshake {
 /// An open secure channel.
 pub struct Channel {
     keys: SessionKeys,
+    mode: Mode,
     level: SecurityLevel,
     chain: Block,
     counter: u32,
     key_version: u8,
 }
-
-/// A command without its protection, its data in a buffer of its own (the decryption buffer).
-pub struct Unwrapped {
-    cla: u8,
-    ins: u8,
-    p1: u8,
-    p2: u8,
-    le: Option<u32>,
-    form: Form,
-    data: zeroize::Zeroizing<Vec<u8>>,
-}
-
-impl Unwrapped {
-    /// The command in the clear, secure messaging bit off.
-    #[must_use]
-    pub fn command(&self) -> CommandApdu<'_> {
-        let Unwrapped { cla, ins, p1, p2, le, form, .. } = *self;
-        CommandApdu { cla, ins, p1, p2, data: &self.data, le, form }
-    }
-}
-
-/// The MAC, the format or the level of a command is wrong: 6982, and the channel is to be closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ChannelBroken;
 
 impl Channel {
     /// The security level agreed at EXTERNAL AUTHENTICATE.
@@ -139,18 +116,17 @@ impl Channel {
     /// # Errors
     /// Anything below the level or wrong: the caller closes the channel (Amendment D section 6.2.4).
     pub fn unwrap(&mut self, command: &CommandApdu<'_>) -> Result<Unwrapped, ChannelBroken> {
-        let CommandApdu { cla, ins, p1, p2, le, form, .. } = *command;
-        let made = |data: Vec<u8>| Unwrapped { cla: cla & !0x04, ins, p1, p2, le, form, data: data.into() };
-        let secured = cla & 0x04 != 0;
+        let secured = command.cla & 0x04 != 0;
         if !self.level.c_mac() {
-            return if secured { Err(ChannelBroken) } else { Ok(made(command.data.to_vec())) };
+            return if secured { Err(ChannelBroken) } else { Ok(Unwrapped::new(command, command.data.to_vec())) };
         }
         if !secured {
             return Err(ChannelBroken);
         }
-        let (data, mac) = command.data.split_last_chunk::<MAC_LEN>().ok_or(ChannelBroken)?;
-        let chain = command_mac(&self.keys.mac, &self.chain, command, data, MAC_LEN);
-        if !bool::from(half(&chain).ct_eq(mac)) {
+        let plain = command.data.len().checked_sub(self.mode.bytes()).ok_or(ChannelBroken)?;
+        let (data, mac) = command.data.split_at_checked(plain).ok_or(ChannelBroken)?;
+        let chain = command_mac(&self.keys.mac, &self.chain, command, data, self.mode.bytes());
+        if !bool::from(self.mode.cut(&chain).ct_eq(mac)) {
             return Err(ChannelBroken);
         }
         self.chain = chain;
@@ -161,21 +137,33 @@ impl Channel {
                 decrypt(&self.keys.enc, self.counter, Direction::Command, &mut data).ok_or(ChannelBroken)?.len();
             data.truncate(length);
         }
-        Ok(made(data))
+        Ok(Unwrapped::new(command, data))
     }
 
     /// Puts the protection on a response; none on an error status (only 9000, 62XX and 63XX are protected).
     pub fn wrap(&mut self, data: &mut Vec<u8>, sw: u16) {
-        if !matches!(sw >> 8, 0x90 | 0x62 | 0x63) {
+        if !crate::scp::protects(sw) {
             return;
         }
         if self.level.r_enc() {
             *data = encrypt(&self.keys.enc, self.counter, Direction::Response, data);
         }
         if self.level.r_mac() {
-            let mac = half(&cmac(&self.keys.rmac, &[&self.chain, data, &sw.to_be_bytes()]));
-            data.extend_from_slice(&mac);
+            let mac = cmac(&self.keys.rmac, &[&self.chain, data, &sw.to_be_bytes()]);
+            data.extend_from_slice(self.mode.cut(&mac));
         }
+    }
+
+    /// How many bytes of response data in the clear fit into `room` with their protection.
+    pub(crate) fn response_room(&self, room: usize) -> usize {
+        let room = if self.level.r_mac() { room.saturating_sub(self.mode.bytes()) } else { room };
+        // The padding takes at least one byte.
+        if self.level.r_enc() { (room / BLOCK * BLOCK).saturating_sub(1) } else { room }
+    }
+
+    /// A key that came under the data encryption key, in the clear, fill included.
+    pub(crate) fn decrypt_key(&self, encrypted: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        decrypt_key(&self.keys.dek, encrypted)
     }
 }
 
@@ -186,7 +174,13 @@ impl fmt::Debug for Channel {
 }
 
 /// C-MAC over the previous one, the header as sent, the length as sent (MAC included) and the data as sent.
-pub(super) fn command_mac(key: &Block, chain: &Block, command: &CommandApdu<'_>, data: &[u8], mac_len: usize) -> Block {
+pub(super) fn command_mac(
+    key: &AesKey,
+    chain: &Block,
+    command: &CommandApdu<'_>,
+    data: &[u8],
+    mac_len: usize,
+) -> Block {
     let header = [command.cla, command.ins, command.p1, command.p2];
     let length = data.len() + mac_len;
     match (command.form, u8::try_from(length), u16::try_from(length)) {

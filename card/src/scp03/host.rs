@@ -1,8 +1,8 @@
 //! The terminal's side: proves that it knows the keys, checks that the card does, and protects its commands.
 
 use super::card::command_mac;
-use super::kdf::{Block, Direction, cmac, constant, decrypt, encrypt, half};
-use super::{CHALLENGE_LEN, MAC_LEN, SecurityLevel, SessionKeys, StaticKeys};
+use super::kdf::{Block, Direction, cmac, constant, decrypt, encrypt, encrypt_key};
+use super::{Challenge, Mode, SecurityLevel, SessionKeys, StaticKeys};
 use smcard_batch::apdu::SHORT_DATA_MAX;
 use smcard_batch::{ApduError, CommandApdu, Form};
 use smcard_link::Answer;
@@ -18,7 +18,7 @@ pub enum HostError {
     #[error("the card has other keys: its cryptogram does not match (do not try again with the same keys)")]
     Cryptogram,
     /// The answer to INITIALIZE UPDATE is not one of SCP03.
-    #[error("the answer to INITIALIZE UPDATE is not one of SCP03 with AES-128 in S8 mode ({0} bytes)")]
+    #[error("the answer to INITIALIZE UPDATE is not one of SCP03 in the mode asked for ({0} bytes)")]
     Response(usize),
     /// The card speaks another secure channel protocol.
     #[error("the card speaks secure channel protocol {0:02X}, not 03")]
@@ -36,17 +36,23 @@ pub enum HostError {
 
 /// INITIALIZE UPDATE has been made, its answer is awaited.
 pub struct HostHandshake {
-    host: [u8; CHALLENGE_LEN],
+    host: Challenge,
 }
 
 impl HostHandshake {
-    /// The command INITIALIZE UPDATE (`80 50 version 00 08 challenge 00`). `host_challenge` must be unpredictable.
+    /// The command INITIALIZE UPDATE (`80 50 version 00 08 challenge 00`; with 16 bytes of challenge, for S16 mode, `10`).
+    /// `host_challenge` must be unpredictable.
     #[must_use]
-    pub fn begin(key_version: u8, host_challenge: [u8; CHALLENGE_LEN]) -> (Self, Vec<u8>) {
-        let mut command = vec![0x80, 0x50, key_version, 0x00, 0x08];
-        command.extend_from_slice(&host_challenge);
+    pub fn begin<C: Into<Challenge>>(key_version: u8, host_challenge: C) -> (Self, Vec<u8>) {
+        let host = host_challenge.into();
+        let length = match host.mode() {
+            Mode::S8 => 0x08,
+            Mode::S16 => 0x10,
+        };
+        let mut command = vec![0x80, 0x50, key_version, 0x00, length];
+        command.extend_from_slice(host.as_bytes());
         command.push(0x00);
-        (HostHandshake { host: host_challenge }, command)
+        (HostHandshake { host }, command)
     }
 
     /// Checks the card's cryptogram and makes EXTERNAL AUTHENTICATE; the session is usable once the card has answered
@@ -61,32 +67,38 @@ impl HostHandshake {
         response_data: &[u8],
     ) -> Result<(HostSession, Vec<u8>), HostError> {
         let malformed = HostError::Response(response_data.len());
-        if !matches!(response_data.len(), 29 | 32) {
+        let mode = self.host.mode();
+        let shortest = 13 + 2 * mode.bytes();
+        if response_data.len() != shortest && response_data.len() != shortest + 3 {
             return Err(malformed);
         }
         let protocol = *response_data.get(11).ok_or(malformed)?;
         if protocol != 0x03 {
             return Err(HostError::Protocol(protocol));
         }
-        let (card, rest) = response_data.get(13..).and_then(|rest| rest.split_first_chunk()).ok_or(malformed)?;
-        let cryptogram = rest.first_chunk::<CHALLENGE_LEN>().ok_or(malformed)?;
-        let session_keys = SessionKeys::derive(keys, &self.host, card);
-        let expected = session_keys.cryptogram(constant::CARD_CRYPTOGRAM, &self.host, card);
-        if !bool::from(expected.ct_eq(cryptogram)) {
+        let rest = response_data.get(13..).ok_or(malformed)?;
+        let (card, rest) = rest.split_at_checked(mode.bytes()).ok_or(malformed)?;
+        let card = Challenge::from_slice(card).ok_or(malformed)?;
+        let cryptogram = rest.get(..mode.bytes()).ok_or(malformed)?;
+        let session_keys = SessionKeys::derive(keys, &self.host, &card);
+        let expected = session_keys.cryptogram(constant::CARD_CRYPTOGRAM, &self.host, &card);
+        if !bool::from(mode.cut(&expected).ct_eq(cryptogram)) {
             return Err(HostError::Cryptogram);
         }
-        let proof = session_keys.cryptogram(constant::HOST_CRYPTOGRAM, &self.host, card);
-        let command = CommandApdu::new(0x84, 0x82, level.p1(), 0x00, &proof);
-        let chain = command_mac(&session_keys.mac, &[0; 16], &command, &proof, MAC_LEN);
-        let data = [proof, half(&chain)].concat();
+        let proof = session_keys.cryptogram(constant::HOST_CRYPTOGRAM, &self.host, &card);
+        let proof = mode.cut(&proof);
+        let command = CommandApdu::new(0x84, 0x82, level.p1(), 0x00, proof);
+        let chain = command_mac(&session_keys.mac, &[0; 16], &command, proof, mode.bytes());
+        let data = [proof, mode.cut(&chain)].concat();
         let command = CommandApdu { data: &data, ..command }.to_vec()?;
-        Ok((HostSession { keys: session_keys, level, chain, counter: 0 }, command))
+        Ok((HostSession { keys: session_keys, mode, level, chain, counter: 0 }, command))
     }
 }
 
 /// An open secure channel, seen from the terminal.
 pub struct HostSession {
     keys: SessionKeys,
+    mode: Mode,
     level: SecurityLevel,
     chain: Block,
     counter: u32,
@@ -113,14 +125,14 @@ impl HostSession {
         } else {
             command.data.to_vec()
         };
-        let length = data.len() + MAC_LEN;
+        let length = data.len() + self.mode.bytes();
         let form = if length > SHORT_DATA_MAX { Form::Extended } else { command.form };
         if u16::try_from(length).is_err() || form == Form::Direct {
             return Err(ApduError::DataTooLong(command.data.len()).into());
         }
         let secured = CommandApdu { cla: command.cla | 0x04, form, ..*command };
-        let chain = command_mac(&self.keys.mac, &self.chain, &secured, &data, MAC_LEN);
-        data.extend_from_slice(&half(&chain));
+        let chain = command_mac(&self.keys.mac, &self.chain, &secured, &data, self.mode.bytes());
+        data.extend_from_slice(self.mode.cut(&chain));
         let bytes = CommandApdu { data: &data, ..secured }.to_vec()?;
         self.chain = chain;
         self.counter = counter;
@@ -132,12 +144,13 @@ impl HostSession {
     /// # Errors
     /// A wrong MAC or padding: the session must not be used any more.
     pub fn unwrap(&mut self, answer: Answer) -> Result<Answer, HostError> {
-        if !matches!(answer.sw >> 8, 0x90 | 0x62 | 0x63) || !self.level.r_mac() {
+        if !crate::scp::protects(answer.sw) || !self.level.r_mac() {
             return Ok(answer);
         }
-        let (data, mac) = answer.data.split_last_chunk::<MAC_LEN>().ok_or(HostError::ResponseMac)?;
-        let expected = half(&cmac(&self.keys.rmac, &[&self.chain, data, &answer.sw.to_be_bytes()]));
-        if !bool::from(expected.ct_eq(mac)) {
+        let plain = answer.data.len().checked_sub(self.mode.bytes()).ok_or(HostError::ResponseMac)?;
+        let (data, mac) = answer.data.split_at_checked(plain).ok_or(HostError::ResponseMac)?;
+        let expected = cmac(&self.keys.rmac, &[&self.chain, data, &answer.sw.to_be_bytes()]);
+        if !bool::from(self.mode.cut(&expected).ct_eq(mac)) {
             return Err(HostError::ResponseMac);
         }
         let mut data = data.to_vec();
@@ -148,6 +161,12 @@ impl HostSession {
             data.truncate(length);
         }
         Ok(Answer { data, sw: answer.sw })
+    }
+
+    /// A key under the data encryption key, as PUT KEY carries it: AES-CBC, filled to whole blocks.
+    #[must_use]
+    pub fn encrypt_key(&self, key: &[u8]) -> Vec<u8> {
+        encrypt_key(&self.keys.dek, key)
     }
 }
 

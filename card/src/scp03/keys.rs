@@ -1,18 +1,20 @@
 //! Keys: long-term key sets and the session keys derived from them. None of them is ever printed.
 
-use super::kdf::{Block, constant, derive};
+use super::Challenge;
+use super::kdf::{AesKey, constant, derive, derive_key};
+use super::{Mode, kdf};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Key version number of the test keys.
 pub const TEST_KEY_VERSION: u8 = 0x30;
 
-/// A key set: Key-ENC, Key-MAC and Key-DEK, AES-128 (Amendment D section 6.1). Zeroized when dropped.
+/// A key set: Key-ENC, Key-MAC and Key-DEK, AES (Amendment D section 6.1). Zeroized when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct StaticKeys {
-    pub(crate) enc: Block,
-    pub(crate) mac: Block,
-    pub(crate) dek: Block,
+    pub(crate) enc: AesKey,
+    pub(crate) mac: AesKey,
+    pub(crate) dek: AesKey,
 }
 
 /// Whether a key set is one the whole world knows.
@@ -28,7 +30,13 @@ impl StaticKeys {
     /// A key set of three AES-128 keys.
     #[must_use]
     pub fn new(enc: [u8; 16], mac: [u8; 16], dek: [u8; 16]) -> Self {
-        StaticKeys { enc, mac, dek }
+        StaticKeys { enc: AesKey::Bits128(enc), mac: AesKey::Bits128(mac), dek: AesKey::Bits128(dek) }
+    }
+
+    /// A key set of three AES keys of 16, 24 or 32 bytes; `None` for any other length.
+    #[must_use]
+    pub fn from_slices(enc: &[u8], mac: &[u8], dek: &[u8]) -> Option<Self> {
+        Some(StaticKeys { enc: AesKey::new(enc)?, mac: AesKey::new(mac)?, dek: AesKey::new(dek)? })
     }
 
     /// The well-known test keys 40 41 … 4F (GlobalPlatform's own examples), with which an emulated card leaves the factory.
@@ -46,27 +54,21 @@ impl StaticKeys {
         if same { KeySetKind::Test } else { KeySetKind::Private }
     }
 
-    /// The three keys one after the other, as the card keeps them in its own memory.
-    pub(crate) fn to_bytes(&self) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        bytes[..16].copy_from_slice(&self.enc);
-        bytes[16..32].copy_from_slice(&self.mac);
-        bytes[32..].copy_from_slice(&self.dek);
-        bytes
-    }
-
-    /// The inverse of `to_bytes`.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (enc, rest) = bytes.split_first_chunk::<16>()?;
-        let (mac, rest) = rest.split_first_chunk::<16>()?;
-        Some(StaticKeys::new(*enc, *mac, rest.try_into().ok()?))
-    }
-
-    /// A pseudo-random card challenge (Amendment D section 6.2.2.1) from the sequence counter and the AID of the
-    /// application that opens the channel.
+    /// A pseudo-random card challenge of S8 mode (Amendment D section 6.2.2.1) from the sequence counter and the AID of
+    /// the application that opens the channel.
     #[must_use]
     pub fn card_challenge(&self, sequence: [u8; 3], aid: &[u8]) -> [u8; 8] {
-        super::kdf::half(&derive(&self.enc, constant::CARD_CHALLENGE, 64, &[&sequence, aid]))
+        let [a, b, c, d, e, f, g, h, ..] = derive(&self.enc, constant::CARD_CHALLENGE, Mode::S8, &[&sequence, aid]);
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// As [`StaticKeys::card_challenge`], in either mode.
+    #[must_use]
+    pub fn challenge(&self, mode: Mode, sequence: [u8; 3], aid: &[u8]) -> Challenge {
+        match mode {
+            Mode::S8 => Challenge::S8(self.card_challenge(sequence, aid)),
+            Mode::S16 => Challenge::S16(derive(&self.enc, constant::CARD_CHALLENGE, mode, &[&sequence, aid])),
+        }
     }
 }
 
@@ -76,26 +78,30 @@ impl fmt::Debug for StaticKeys {
     }
 }
 
-/// Session keys (Amendment D section 6.2.1). Zeroized when dropped.
+/// Session keys (Amendment D section 6.2.1), with the data encryption key, which is the long-term one. Zeroized when
+/// dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SessionKeys {
-    pub(crate) enc: Block,
-    pub(crate) mac: Block,
-    pub(crate) rmac: Block,
+    pub(crate) enc: AesKey,
+    pub(crate) mac: AesKey,
+    pub(crate) rmac: AesKey,
+    pub(crate) dek: AesKey,
 }
 
 impl SessionKeys {
-    pub(crate) fn derive(keys: &StaticKeys, host: &[u8; 8], card: &[u8; 8]) -> Self {
-        let context: &[&[u8]] = &[host, card];
+    pub(crate) fn derive(keys: &StaticKeys, host: &Challenge, card: &Challenge) -> Self {
+        let context: &[&[u8]] = &[host.as_bytes(), card.as_bytes()];
         SessionKeys {
-            enc: derive(&keys.enc, constant::S_ENC, 128, context),
-            mac: derive(&keys.mac, constant::S_MAC, 128, context),
-            rmac: derive(&keys.mac, constant::S_RMAC, 128, context),
+            enc: derive_key(&keys.enc, constant::S_ENC, context),
+            mac: derive_key(&keys.mac, constant::S_MAC, context),
+            rmac: derive_key(&keys.mac, constant::S_RMAC, context),
+            dek: keys.dek.clone(),
         }
     }
 
-    pub(crate) fn cryptogram(&self, constant: u8, host: &[u8; 8], card: &[u8; 8]) -> [u8; 8] {
-        super::kdf::half(&derive(&self.mac, constant, 64, &[host, card]))
+    /// A cryptogram, as long as the mode says, at the front of the block.
+    pub(crate) fn cryptogram(&self, constant: u8, host: &Challenge, card: &Challenge) -> kdf::Block {
+        derive(&self.mac, constant, host.mode(), &[host.as_bytes(), card.as_bytes()])
     }
 }
 

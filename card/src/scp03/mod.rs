@@ -1,4 +1,5 @@
-//! Secure Channel Protocol '03' (GlobalPlatform Card Specification Amendment D 1.1.1), AES-128, S8 mode.
+//! Secure Channel Protocol '03' (GlobalPlatform Card Specification Amendment D 1.1.1, S16 mode after 1.2), AES keys of
+//! 128, 192 and 256 bits.
 //!
 //! [`card`] is the card's side, [`host`] the terminal's; both stand on `kdf` (key derivation, MAC, encryption) and `keys`.
 //! Nothing here knows a transport or a file.
@@ -11,58 +12,96 @@ pub mod host;
 mod kdf;
 mod keys;
 
+pub use crate::scp::SecurityLevel;
 pub use host::{HostError, HostHandshake, HostSession};
+pub(crate) use kdf::{AesKey, decrypt_key};
 pub use keys::{KeySetKind, SessionKeys, StaticKeys, TEST_KEY_VERSION};
 
-/// Bytes of a challenge and of a cryptogram in S8 mode.
+/// Bytes of a challenge, of a cryptogram and of a MAC in S8 mode.
 pub const CHALLENGE_LEN: usize = 8;
 /// Bytes of the MAC that travels with a command or a response in S8 mode.
 pub const MAC_LEN: usize = 8;
 
-/// What protects commands and responses (Amendment D section 7.1.2.1, P1 of EXTERNAL AUTHENTICATE).
+/// How long challenges, cryptograms and MACs are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SecurityLevel(u8);
+pub enum Mode {
+    /// 8 bytes each.
+    S8,
+    /// 16 bytes each.
+    S16,
+}
 
-impl SecurityLevel {
-    /// Authenticated, nothing protected.
-    pub const AUTHENTICATED: SecurityLevel = SecurityLevel(0x00);
-    /// Commands carry a MAC.
-    pub const C_MAC: SecurityLevel = SecurityLevel(0x01);
-    /// Commands carry a MAC and are encrypted.
-    pub const C_MAC_C_ENC: SecurityLevel = SecurityLevel(0x03);
-    /// Commands and responses carry a MAC.
-    pub const C_MAC_R_MAC: SecurityLevel = SecurityLevel(0x11);
-    /// Commands carry a MAC and are encrypted, responses carry a MAC.
-    pub const C_MAC_C_ENC_R_MAC: SecurityLevel = SecurityLevel(0x13);
-    /// Commands and responses carry a MAC and are encrypted.
-    pub const ALL: SecurityLevel = SecurityLevel(0x33);
-
-    /// The level with this value of P1; `None` for combinations the specification does not name.
+impl Mode {
+    /// Bytes of a challenge, a cryptogram or a MAC.
     #[must_use]
-    pub fn from_p1(p1: u8) -> Option<Self> {
-        matches!(p1, 0x00 | 0x01 | 0x03 | 0x11 | 0x13 | 0x33).then_some(SecurityLevel(p1))
+    pub fn bytes(self) -> usize {
+        match self {
+            Mode::S8 => CHALLENGE_LEN,
+            Mode::S16 => 2 * CHALLENGE_LEN,
+        }
     }
 
-    /// The value of P1.
+    fn bits(self) -> u16 {
+        match self {
+            Mode::S8 => 64,
+            Mode::S16 => 128,
+        }
+    }
+
+    /// What of a block travels.
+    fn cut(self, block: &[u8; 16]) -> &[u8] {
+        block.get(..self.bytes()).unwrap_or(block)
+    }
+}
+
+/// A challenge of the host or of the card; its length makes the mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Challenge {
+    /// S8 mode.
+    S8([u8; 8]),
+    /// S16 mode.
+    S16([u8; 16]),
+}
+
+impl Challenge {
+    /// The bytes that travel.
     #[must_use]
-    pub fn p1(self) -> u8 {
-        self.0
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Challenge::S8(bytes) => bytes,
+            Challenge::S16(bytes) => bytes,
+        }
     }
 
-    fn c_mac(self) -> bool {
-        self.0 & 0x01 != 0
+    /// The mode of a session with challenges of this length.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self {
+            Challenge::S8(_) => Mode::S8,
+            Challenge::S16(_) => Mode::S16,
+        }
     }
 
-    fn c_enc(self) -> bool {
-        self.0 & 0x02 != 0
+    /// A challenge from 8 or 16 bytes; `None` for any other number.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        match bytes.len() {
+            8 => bytes.try_into().ok().map(Challenge::S8),
+            16 => bytes.try_into().ok().map(Challenge::S16),
+            _ => None,
+        }
     }
+}
 
-    fn r_mac(self) -> bool {
-        self.0 & 0x10 != 0
+impl From<[u8; 8]> for Challenge {
+    fn from(bytes: [u8; 8]) -> Self {
+        Challenge::S8(bytes)
     }
+}
 
-    fn r_enc(self) -> bool {
-        self.0 & 0x20 != 0
+impl From<[u8; 16]> for Challenge {
+    fn from(bytes: [u8; 16]) -> Self {
+        Challenge::S16(bytes)
     }
 }
 
@@ -76,10 +115,16 @@ impl Options {
     /// Pseudo-random challenge, R-MAC and R-ENC.
     pub const FULL: Options = Options(0x70);
 
-    /// The option with this value; `None` for values of this specification that are not served here.
+    const S16: u8 = 0x01;
+    const PSEUDO_RANDOM: u8 = 0x10;
+    const R_MAC: u8 = 0x20;
+    const R_ENC: u8 = 0x40;
+
+    /// The option with this value: 00, 10, 20, 30, 60 or 70 for S8 mode, one more for S16 mode. `None` for others: R-ENC
+    /// without R-MAC is none, and the remaining bits are reserved.
     #[must_use]
     pub fn from_byte(i: u8) -> Option<Self> {
-        matches!(i, 0x00 | 0x70).then_some(Options(i))
+        matches!(i & !Self::S16, 0x00 | 0x10 | 0x20 | 0x30 | 0x60 | 0x70).then_some(Options(i))
     }
 
     /// The byte in key information and card recognition data.
@@ -88,15 +133,21 @@ impl Options {
         self.0
     }
 
+    /// Whether sessions are of S8 or of S16 mode. A card has one of them: none can be talked down to the shorter.
+    #[must_use]
+    pub fn mode(self) -> Mode {
+        if self.0 & Self::S16 == 0 { Mode::S8 } else { Mode::S16 }
+    }
+
     /// True where the challenge is derived from a sequence counter.
     #[must_use]
     pub fn pseudo_random(self) -> bool {
-        self.0 & 0x10 != 0
+        self.0 & Self::PSEUDO_RANDOM != 0
     }
 
     /// True where a session of this level can be opened.
     #[must_use]
     pub fn supports(self, level: SecurityLevel) -> bool {
-        (!level.r_mac() || self.0 & 0x20 != 0) && (!level.r_enc() || self.0 & 0x40 != 0)
+        (!level.r_mac() || self.0 & Self::R_MAC != 0) && (!level.r_enc() || self.0 & Self::R_ENC != 0)
     }
 }

@@ -1,6 +1,8 @@
 //! A terminal for the tests of the card: makes cards, opens sessions, writes batches, sends commands.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod recording;
+
 use smcard_batch::cap::CapFile;
 use smcard_batch::issue::{Blocks, IssuePlan, Recovery};
 use smcard_batch::{BatchBuilder, CommandApdu};
