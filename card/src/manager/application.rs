@@ -42,8 +42,14 @@ impl Manager {
     }
 
     pub(super) fn pass_to_application(&mut self, command: &CommandApdu<'_>) -> Outcome {
-        let Current::Application { index, applet } = &mut self.context.current else {
-            return refuse(StatusWord::INS_UNSUPPORTED);
+        // Selected before the issue that is unfinished began, over another interface than that issue.
+        if matches!(&self.context.current, Current::Application { index, .. } if self.is_held_back(*index)) {
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let (index, applet) = match &mut self.context.current {
+            Current::Application { index, applet } => (index, applet),
+            Current::Deleted => return refuse(StatusWord::CONDITIONS_NOT_SATISFIED),
+            Current::CardManager => return refuse(StatusWord::INS_UNSUPPORTED),
         };
         let Some(applet) = applet else { return refuse(StatusWord::INS_UNSUPPORTED) };
         let mut data = ApplicationData { memory: &mut self.memory, index: *index };

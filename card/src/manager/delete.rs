@@ -20,7 +20,7 @@ impl Manager {
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
         if let Some(found) = registry::application(&self.memory, &aid) {
-            registry::remove_application(&mut self.memory, found.index);
+            self.remove_application(found.index);
             return deleted();
         }
         let Some(file) = registry::load_file(&self.memory, &aid) else {
@@ -37,9 +37,22 @@ impl Manager {
             log::info!("DELETE: load file {aid} has the instance {}", instance.entry.aid);
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        instances.iter().for_each(|instance| registry::remove_application(&mut self.memory, instance.index));
+        instances.iter().for_each(|instance| self.remove_application(instance.index));
         registry::remove_load_file(&mut self.memory, file.index);
         deleted()
+    }
+}
+
+impl Manager {
+    fn remove_application(&mut self, index: u32) {
+        registry::remove_application(&mut self.memory, index);
+        self.deleted.push(index);
+    }
+
+    /// Indices of the applications deleted since this was asked last; where a command failed behind its DELETE they may
+    /// still be there.
+    pub(crate) fn take_deleted(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.deleted)
     }
 }
 

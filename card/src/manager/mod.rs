@@ -68,7 +68,12 @@ pub(crate) enum Processed {
 /// Which application gets the commands.
 enum Current {
     CardManager,
-    Application { index: u32, applet: Option<Box<dyn Applet>> },
+    Application {
+        index: u32,
+        applet: Option<Box<dyn Applet>>,
+    },
+    /// An application that was deleted over another interface: nobody answers until the next SELECT.
+    Deleted,
 }
 
 /// How far the secure channel is.
@@ -100,6 +105,16 @@ impl Context {
             last_selected: None,
         }
     }
+
+    /// Applications with these indices are no longer there.
+    pub(crate) fn forget(&mut self, deleted: &[u32]) {
+        if matches!(&self.current, Current::Application { index, .. } if deleted.contains(index)) {
+            self.current = Current::Deleted;
+        }
+        if self.personalized.is_some_and(|index| deleted.contains(&index)) {
+            self.personalized = None;
+        }
+    }
 }
 
 /// The card manager.
@@ -108,11 +123,13 @@ pub(crate) struct Manager {
     pub(crate) settings: Settings,
     context: Context,
     runtime: Box<dyn Runtime>,
+    /// See [`Manager::take_deleted`].
+    deleted: Vec<u32>,
 }
 
 impl Manager {
     pub(crate) fn new(memory: Memory, settings: Settings, runtime: Box<dyn Runtime>) -> Self {
-        Manager { memory, settings, context: Context::new(), runtime }
+        Manager { memory, settings, context: Context::new(), runtime, deleted: Vec::new() }
     }
 
     /// The medium; everything volatile is lost: the power is off.
@@ -276,7 +293,7 @@ impl Manager {
     }
 
     /// Ends the secure channel and what hangs on it.
-    fn close_session(&mut self) {
+    pub(crate) fn close_session(&mut self) {
         self.context.channel = ChannelState::Closed;
         self.context.personalized = None;
         self.abort_load();
