@@ -1,9 +1,11 @@
 //! The card as a thing with power and interfaces.
 //!
 //! Any number of outer interfaces share one [`Device`]. Each passes the gate of the privileged mode manager before it
-//! touches anything else; while the card issues itself an interface is told at once that nobody answers.
+//! touches anything else; while the card issues itself an interface is told at once that nobody answers. The first
+//! interface is that of the cable; what is of the others alone stands in [`crate::interfaces`].
 
 use crate::emulated::OpenOptions;
+use crate::interfaces::{Interfaces, PowerEvents};
 use crate::issuer::{Broken, Issuer};
 use crate::manager::{Manager, Origin, Processed, Surroundings};
 use crate::memory::{Flash, Memory};
@@ -17,8 +19,15 @@ use crate::{applet::Runtime, registry};
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::{Durability, FlashError, Medium, Stats};
 use smcard_link::{Answer, LinkError, LinkStatus, RecoveryKind, WriteId};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::Duration;
+
+/// How long another interface leaves the card to the first before it asks again, at first.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Makes the runtime of a card each time the power comes.
 pub type RuntimeFactory = Box<dyn Fn() -> Box<dyn Runtime> + Send + Sync>;
@@ -27,7 +36,10 @@ pub type RuntimeFactory = Box<dyn Fn() -> Box<dyn Runtime> + Send + Sync>;
 pub(crate) struct Device {
     gate: Gate,
     pub(crate) power: Arc<Power>,
+    pub(crate) asked: PowerEvents,
     state: Mutex<State>,
+    /// Commands of the first interface that wait for their turn.
+    waiting: AtomicUsize,
     delay: Duration,
     fate: Option<PowerFate>,
     runtime: RuntimeFactory,
@@ -58,10 +70,11 @@ impl State {
 }
 
 /// What lives from power-on to power-off.
-struct Session {
-    manager: Manager,
-    store: CommandStore,
-    writes: NumberedWrites,
+pub(crate) struct Session {
+    pub(crate) manager: Manager,
+    pub(crate) store: CommandStore,
+    pub(crate) writes: NumberedWrites,
+    pub(crate) interfaces: Interfaces,
 }
 
 impl Session {
@@ -79,8 +92,8 @@ impl Device {
         let durability = flash.durability();
         let session = power_on(flash, &runtime, &surroundings).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));
-        let (gate, power) = (Gate::default(), Arc::default());
-        Ok(Device { gate, power, state, delay, fate, runtime, surroundings, durability })
+        let (gate, power, asked, waiting) = Default::default();
+        Ok(Device { gate, power, asked, state, waiting, delay, fate, runtime, surroundings, durability })
     }
 
     /// What was fixed when the card was made.
@@ -109,21 +122,40 @@ impl Device {
         }
     }
 
-    /// One command from an outer interface.
+    /// One command from the first interface.
     pub(crate) fn transmit(&self, bytes: &[u8]) -> Result<Answer, LinkError> {
         self.passes(is_select_by_name(bytes))?;
-        let mut state = self.lock();
+        let mut state = self.first();
         self.passes(is_select_by_name(bytes))?;
-        let session = on(&mut state)?;
+        let answered = self.serve(&mut state, bytes);
+        if let State::On(session) = &mut *state {
+            session.forget_deleted();
+        }
+        answered
+    }
+
+    /// One command from another interface.
+    pub(crate) fn transmit_at(&self, id: u32, bytes: &[u8]) -> Result<Answer, LinkError> {
+        let mut state = self.between(is_select_by_name(bytes))?;
+        let parked = on(&mut state)?.take_up(id).ok_or(LinkError::PowerCut)?;
+        let answered = self.serve(&mut state, bytes);
+        if let State::On(session) = &mut *state {
+            session.put_back(id, parked);
+        }
+        answered
+    }
+
+    fn serve(&self, state: &mut State, bytes: &[u8]) -> Result<Answer, LinkError> {
+        let session = on(state)?;
         // The APDU buffer of an interface: the command is copied here, where one in the command store is not.
         let buffer = zeroize::Zeroizing::new(bytes.to_vec());
         let Ok(command) = CommandApdu::parse(&buffer) else {
             return Ok(Answer::status(StatusWord::WRONG_LENGTH.0));
         };
         if session.manager.is_card_manager() && is_write_file(&command) {
-            let Session { manager, store, writes } = session;
+            let Session { manager, store, writes, .. } = session;
             let answered = writes.serve(manager, store, &command);
-            return answered.map_err(|error| self.broken(&mut state, error.into()));
+            return answered.map_err(|error| self.broken(state, error.into()));
         }
         let answered = match session.manager.process(Origin::Interface, &command) {
             Ok(Processed::Answer(answer)) => Ok(answer),
@@ -145,7 +177,7 @@ impl Device {
                 }
                 Ok(answer)
             }
-            Err(broken) => Err(self.broken(&mut state, broken)),
+            Err(broken) => Err(self.broken(state, broken)),
         }
     }
 
@@ -210,7 +242,7 @@ impl Device {
 
     fn with_store<T>(&self, act: impl FnOnce(&mut Session) -> Result<T, FlashError>) -> Result<T, LinkError> {
         self.passes(false)?;
-        let mut state = self.lock();
+        let mut state = self.first();
         self.passes(false)?;
         act(on(&mut state)?).map_err(|error| self.broken(&mut state, error.into()))
     }
@@ -243,6 +275,53 @@ impl Device {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The first interface's turn: the others let it go first.
+    fn first(&self) -> MutexGuard<'_, State> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.lock();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.settled(&mut state);
+        state
+    }
+
+    /// The turn of another interface, between two commands of the first. It never outlasts an issue.
+    fn between(&self, select: bool) -> Result<MutexGuard<'_, State>, LinkError> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            self.passes(select)?;
+            if self.waiting.load(Ordering::Acquire) == 0 {
+                if let Some(mut state) = self.try_lock() {
+                    self.passes(select)?;
+                    self.settled(&mut state);
+                    return Ok(state);
+                }
+            }
+            thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Does what interfaces have asked of their power, unless the card is busy: then the next command does.
+    pub(crate) fn settle(&self) {
+        if let Some(mut state) = self.try_lock() {
+            self.settled(&mut state);
+        }
+    }
+
+    fn settled(&self, state: &mut State) {
+        if let State::On(session) = state {
+            session.settle(&self.asked);
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 /// Why a card does not come up.
@@ -266,7 +345,8 @@ fn power_on(
     match prepare(&mut memory) {
         Ok(settings) => {
             let manager = Manager::new(memory, settings, runtime(), surroundings.clone());
-            Ok(Session { manager, store: CommandStore::default(), writes: NumberedWrites::default() })
+            let (store, writes, interfaces) = Default::default();
+            Ok(Session { manager, store, writes, interfaces })
         }
         Err(error) => Err(Box::new((memory.into_flash(), error))),
     }

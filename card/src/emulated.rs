@@ -2,6 +2,7 @@
 
 use crate::applet::{Resident, Runtime};
 use crate::device::{Device, PowerOnError, RuntimeFactory};
+use crate::interfaces::SecondInterface;
 use crate::memory::Flash;
 use crate::privilege::PowerFate;
 use crate::scp::keyset::KeySet;
@@ -116,20 +117,6 @@ pub struct EmulatedCard {
     counters: Counters,
 }
 
-/// A second outer interface of the same card, as a contactless reader or PC/SC would be.
-#[derive(Clone)]
-pub struct SecondInterface(Arc<Device>);
-
-impl SecondInterface {
-    /// As [`SecureCard::transmit`]; during an issue nobody answers.
-    ///
-    /// # Errors
-    /// Transport only.
-    pub fn transmit(&self, command: &[u8]) -> Result<Answer, LinkError> {
-        self.0.transmit(command)
-    }
-}
-
 impl EmulatedCard {
     /// Makes the image of a new card at `path`, which must not exist.
     ///
@@ -210,10 +197,10 @@ impl EmulatedCard {
         Ok(EmulatedCard { device: Arc::new(device), properties, counters: Counters::default() })
     }
 
-    /// A second outer interface.
+    /// A further outer interface, with a session of its own.
     #[must_use]
     pub fn second_interface(&self) -> SecondInterface {
-        SecondInterface(Arc::clone(&self.device))
+        SecondInterface::new(&self.device)
     }
 
     /// What the card's flash did since power-on; `None` while the card is off or mute.

@@ -36,6 +36,7 @@
 pub mod applet;
 mod device;
 mod emulated;
+mod interfaces;
 mod issuer;
 mod manager;
 mod memory;
@@ -54,7 +55,8 @@ mod tlv;
 mod write_file;
 
 pub use device::{PowerOnError, RuntimeFactory};
-pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, RandomSource, Scp02Keys, SecondInterface};
+pub use emulated::{CreateOptions, EmulatedCard, ImageError, OpenOptions, RandomSource, Scp02Keys};
+pub use interfaces::SecondInterface;
 pub use privilege::PowerFate;
 pub use registry::CARD_MANAGER_AID;
 pub use settings::LifeCycle;

@@ -74,6 +74,13 @@ impl NumberedWrites {
         Ok(served.unwrap_or_else(|sw| Answer::status(sw.0)))
     }
 
+    /// Gives all of them up.
+    pub(crate) fn abort_all(&mut self, manager: &mut Manager, store: &mut CommandStore) {
+        for write in self.0.iter_mut().filter_map(Option::take) {
+            store.abort(manager.memory.flash_mut(), write.id);
+        }
+    }
+
     fn open(
         &mut self,
         manager: &mut Manager,

@@ -132,7 +132,8 @@ fn an_issue_may_delete_what_is_selected_and_nobody_reaches_another_in_its_place(
     assert_eq!(bench.sw(&format!("01A40400{TAG}")), 0x9000);
     assert_eq!(bench.start(id).sw, 0x9000);
     assert_eq!(bench.sw("01A4000C02E103"), 0x6985, "it is gone");
-    assert_eq!(bench.sw("81CA006600"), 0x9000, "the card manager is current now");
+    assert_eq!(bench.sw("81CA006600"), 0x6985, "nor does the card manager answer in its stead");
+    assert_eq!(bench.sw("01A4040000"), 0x9000);
 }
 
 #[test]

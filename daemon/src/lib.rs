@@ -10,6 +10,7 @@
 //! * [`dropbox`] knows what becomes of bytes written into `issue/`, [`control`] what an open control file is,
 //!   [`tree`], [`values`] and [`apps`] what else there is to see, [`status`] where the card stands.
 //! * [`card_thread`] does one [`job`] after the other with the card, through the [`terminal`].
+//! * [`pcsc`] brings an emulated card's second interface to programs that speak PC/SC.
 //! * [`tell`] tells results onwards: to a command, to an MQTT broker.
 //! * [`serve`] puts it together: [`options`], [`config`], [`keys`], [`secret`], [`source`], [`mount`], [`background`], [`notify`].
 //!
@@ -62,6 +63,7 @@ pub mod logging;
 pub mod mount;
 pub mod notify;
 pub mod options;
+pub mod pcsc;
 pub mod presence;
 pub mod queue;
 pub mod refusal;

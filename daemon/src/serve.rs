@@ -14,6 +14,7 @@ use crate::logging::Logger;
 use crate::mount::{self, Mount, MountError};
 use crate::notify::{self, notify};
 use crate::options::{Arguments, MountOptions, OptionError};
+use crate::pcsc::{Pcsc, PcscError, Ports, Prepared};
 use crate::presence::Alarm;
 use crate::refusal::Refusal;
 use crate::source::{self, Source, SourceError};
@@ -60,6 +61,9 @@ pub enum StartError {
     /// Who is to be told.
     #[error(transparent)]
     Tell(#[from] TellError),
+    /// The second interface.
+    #[error(transparent)]
+    Pcsc(#[from] PcscError),
     /// The card does not say what it holds.
     #[error("the card does not answer with sense: {0}")]
     Card(Refusal),
@@ -93,6 +97,9 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let allow_other = config.allow_other(&options);
     let text = arguments.source.as_deref().unwrap_or_default();
     let source = Source::parse(text)?;
+    if config.pcsc.is_on() {
+        source.needs_second_interface()?;
+    }
     let mountpoint = mount::prepare(&arguments.mountpoint.clone().unwrap_or_default())?;
 
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
@@ -107,6 +114,8 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let served: Arc<OnceLock<Weak<Core>>> = Arc::default();
     let recorder = Arc::new(Recorder::new(config.card.trace_lines));
     let known = source::Surroundings::new(&config, Arc::clone(&recorder))?;
+    let ports = Ports::default();
+    let known = if config.pcsc.is_on() { known.with_ports(ports.clone()) } else { known };
     let looking = Arc::clone(&served);
     let alarm: Alarm = Arc::new(move || {
         if let Some(core) = looking.get().and_then(Weak::upgrade) {
@@ -115,6 +124,8 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     });
     let open = move || source.open(&known, &alarm);
     let card = open()?;
+
+    let prepared = Prepared::new(&config.pcsc, config.pcsc_group()?)?;
 
     let auto = config.session.authenticate == Authenticate::Auto;
     let mut manager = Manager::new(card, ring, auto);
@@ -129,7 +140,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let worker = Worker::new(Arc::clone(&core), manager, settings).map_err(StartError::Card)?;
 
     let (mount, fd) = Mount::new(text, &mountpoint, allow_other)?;
-    let ready = || -> Result<(), StartError> {
+    let ready = || -> Result<Pcsc, StartError> {
         let alarm = events.sender.clone();
         let alarm = Box::new(move || drop(alarm.send(Event::Panicked)));
         let system = |what| move |source| StartError::System { what, source };
@@ -141,19 +152,29 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
         })?;
         let sender = events.sender.clone();
         spawn("fuse", move || drop(sender.send(Event::Unmounted(served.run()))))?;
+        let told = Arc::downgrade(&core);
+        let pcsc = prepared.start(&ports, move || {
+            if let Some(core) = told.upgrade() {
+                core.content_changed();
+            }
+        })?;
         if arguments.child {
             let log = options.log.as_deref().or(config.log.file.as_deref());
             background::settle(logger, log).map_err(system("going into the background"))?;
         }
-        Ok(())
+        Ok(pcsc)
     };
-    if let Err(error) = ready() {
-        core.close();
-        if let Err(error) = mount.detach() {
-            log::error!("{}: {error}", mountpoint.display());
+    // Readers are served until the mount is gone.
+    let _pcsc = match ready() {
+        Ok(pcsc) => pcsc,
+        Err(error) => {
+            core.close();
+            if let Err(error) = mount.detach() {
+                log::error!("{}: {error}", mountpoint.display());
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
+    };
     log::info!("{text} is mounted at {}", mountpoint.display());
     notify(notify::READY);
     Ok(events.until_the_end(&core, &mount))

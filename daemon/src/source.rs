@@ -3,6 +3,7 @@
 mod cable;
 
 use crate::config::{Config, Emulated};
+use crate::pcsc::Ports;
 use crate::presence::{Alarm, Removable};
 use smcard_card::sd::PlugError;
 use smcard_card::{CreateOptions, EmulatedCard, ImageError};
@@ -51,6 +52,13 @@ pub enum SourceError {
     /// `[card]`
     #[error("{0}")]
     Options(String),
+    /// `[pcsc]` with a card on a wire.
+    #[error(
+        "[pcsc]: the card at {} has no interface but this wire; programs that speak PC/SC can be given an emulated \
+        card alone (or put the card into a reader)",
+        .0.display()
+    )]
+    OneInterface(PathBuf),
     /// The device of an SPI bus cannot be opened; the text names it.
     #[error("{0}")]
     Spidev(io::Error),
@@ -97,6 +105,8 @@ pub struct Surroundings {
     expected: Option<Cid>,
     quirks: QuirkTable,
     trace: Trace,
+    /// Where readers find the second interface of an emulated card.
+    ports: Option<Ports>,
 }
 
 impl Surroundings {
@@ -111,7 +121,14 @@ impl Surroundings {
             expected: config.card.cid,
             quirks: config.card.table().map_err(SourceError::Options)?,
             trace: Trace::new(recorder),
+            ports: None,
         })
+    }
+
+    /// Readers find the card's second interface in these ports.
+    #[must_use]
+    pub fn with_ports(self, ports: Ports) -> Self {
+        Surroundings { ports: Some(ports), ..self }
     }
 }
 
@@ -139,6 +156,17 @@ impl Source {
     #[must_use]
     pub fn has_test_keys(&self) -> bool {
         matches!(self, Source::Emulated(..))
+    }
+
+    /// That the card has a second interface.
+    ///
+    /// # Errors
+    /// [`SourceError::OneInterface`].
+    pub fn needs_second_interface(&self) -> Result<(), SourceError> {
+        match self {
+            Source::Emulated(..) => Ok(()),
+            Source::Spi(path) | Source::Mmc(path) => Err(SourceError::OneInterface(path.clone())),
+        }
     }
 
     /// Switches the card on, or finds it. The alarm is told when it is taken out.

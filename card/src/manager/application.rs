@@ -43,16 +43,22 @@ impl Manager {
     }
 
     pub(super) fn pass_to_application(&mut self, command: &CommandApdu<'_>) -> Outcome {
+        // Selected before the issue that is unfinished began, over another interface than that issue.
+        if matches!(&self.context.current, Current::Application { index, .. } if self.is_held_back(*index)) {
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         if matches!(self.life_cycle(), LifeCycle::CardLocked | LifeCycle::Terminated) {
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        let Current::Application { index, aid, applet } = &mut self.context.current else {
-            return refuse(StatusWord::INS_UNSUPPORTED);
+        let (index, aid, applet) = match &mut self.context.current {
+            Current::Application { index, aid, applet } => (index, aid, applet),
+            Current::Deleted => return refuse(StatusWord::CONDITIONS_NOT_SATISFIED),
+            Current::CardManager => return refuse(StatusWord::INS_UNSUPPORTED),
         };
         // A batch may have deleted it, and its place may be another's by now.
         if registry::application_at(&self.memory, *index).is_none_or(|entry| entry.aid != *aid) {
             log::info!("the selected application {aid} is not on the card any more");
-            self.context.current = Current::CardManager;
+            self.context.current = Current::Deleted;
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
         let Some(applet) = applet else { return refuse(StatusWord::INS_UNSUPPORTED) };

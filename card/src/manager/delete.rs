@@ -53,10 +53,18 @@ impl Manager {
             log::info!("DELETE: application {} is selected on another channel", found.entry.aid);
             return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        self.parked.forget(found.index);
         self.context.personalized = None;
         registry::remove_application(&mut self.memory, found.index);
+        self.deleted.push(found.index);
         Ok(())
+    }
+}
+
+impl Manager {
+    /// Indices of the applications deleted since this was asked last; where a command failed behind its DELETE they may
+    /// still be there.
+    pub(crate) fn take_deleted(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.deleted)
     }
 }
 

@@ -163,6 +163,11 @@ impl Manager {
 
     /// The structural check: components, imports, AIDs.
     fn check(&self, (aid, domain): (Aid, Aid), data: &[u8]) -> Result<LoadFile, Refusal> {
+        // It was free when the load began; an issue, or another interface, may have been faster.
+        if registry::is_taken(&self.memory, &aid) {
+            log::info!("LOAD: AID {aid} has come onto the card meanwhile");
+            return refuse(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         let contents = Contents::parse(data).map_err(|fault| {
             log::info!("LOAD: load file {aid}: {fault}");
             StatusWord::WRONG_DATA

@@ -27,11 +27,62 @@ impl Parked {
         self.0.iter().flatten().any(|context| context.has_selected(index))
     }
 
-    /// An application is no more: nothing on its way to it may reach another that gets its place.
-    pub(super) fn forget(&mut self, index: u32) {
-        for context in self.0.iter_mut().flatten() {
-            context.personalized.take_if(|personalized| *personalized == index);
+    /// Applications are no more: nothing on its way to one may reach another that gets its place.
+    fn forget(&mut self, deleted: &[u32]) {
+        self.0.iter_mut().flatten().for_each(|context| context.forget(deleted));
+    }
+}
+
+/// What belongs to one interface: the session of its basic channel, and those of the others.
+pub(crate) struct Sessions {
+    basic: Context,
+    others: Parked,
+}
+
+impl Default for Sessions {
+    /// As after power-on, before anything is selected by default.
+    fn default() -> Self {
+        Sessions { basic: Context::new(), others: Parked::default() }
+    }
+}
+
+impl Sessions {
+    /// Applications with these indices are no longer there.
+    pub(crate) fn forget(&mut self, deleted: &[u32]) {
+        self.basic.forget(deleted);
+        self.others.forget(deleted);
+    }
+}
+
+impl Manager {
+    /// Puts the sessions of another interface in hand, and gives those that were.
+    pub(crate) fn swap_sessions(&mut self, sessions: Sessions) -> Sessions {
+        let Sessions { basic, others } = sessions;
+        Sessions { basic: self.swap_context(basic), others: std::mem::replace(&mut self.parked, others) }
+    }
+
+    /// Applications with these indices are no longer there.
+    pub(crate) fn forget(&mut self, deleted: &[u32]) {
+        self.context.forget(deleted);
+        self.parked.forget(deleted);
+    }
+
+    /// The interface in hand has its power anew.
+    pub(crate) fn begin_sessions(&mut self) {
+        self.swap_sessions(Sessions::default());
+        self.select_default();
+    }
+
+    /// The power of the interface in hand is gone: what hangs on its sessions is given up.
+    pub(crate) fn end_sessions(&mut self) {
+        for number in 1..=3 {
+            if self.enter_channel(number) {
+                self.close_session();
+                self.leave_channel(number);
+            }
         }
+        self.close_session();
+        self.swap_sessions(Sessions::default());
     }
 }
 

@@ -21,6 +21,7 @@ mod status;
 mod tries;
 
 pub(crate) use issue::Trigger;
+pub(crate) use logical::Sessions;
 
 use crate::applet::{Applet, Runtime};
 use crate::emulated::RandomSource;
@@ -85,6 +86,8 @@ pub(crate) enum Processed {
 enum Current {
     CardManager,
     Application { index: u32, aid: Aid, applet: Option<Box<dyn Applet>> },
+    /// An application that was deleted meanwhile: nobody answers until the next SELECT.
+    Deleted,
 }
 
 /// How far the secure channel is.
@@ -131,6 +134,15 @@ impl Context {
     fn has_selected(&self, index: u32) -> bool {
         matches!(&self.current, Current::Application { index: selected, .. } if *selected == index)
     }
+
+    /// Applications with these indices are no longer there: nothing on its way to one may reach another that gets its
+    /// place.
+    fn forget(&mut self, deleted: &[u32]) {
+        if matches!(&self.current, Current::Application { index, .. } if deleted.contains(index)) {
+            self.current = Current::Deleted;
+        }
+        self.personalized.take_if(|personalized| deleted.contains(personalized));
+    }
 }
 
 /// The card manager.
@@ -143,6 +155,8 @@ pub(crate) struct Manager {
     runtime: Box<dyn Runtime>,
     back_off: BackOff,
     random: RandomSource,
+    /// See [`Manager::take_deleted`].
+    deleted: Vec<u32>,
 }
 
 /// What the card finds where it is switched on.
@@ -164,7 +178,7 @@ impl Manager {
     ) -> Self {
         let Surroundings { back_off, random } = surroundings;
         let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
-        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random };
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random, deleted: Vec::new() };
         manager.select_default();
         manager
     }
@@ -359,7 +373,7 @@ impl Manager {
     }
 
     /// Ends the secure channel and what hangs on it.
-    fn close_session(&mut self) {
+    pub(crate) fn close_session(&mut self) {
         self.context.channel = ChannelState::Closed;
         self.context.personalized = None;
         self.abort_load();

@@ -66,7 +66,7 @@ impl Manager {
     }
 
     /// An application that an unfinished or unconfirmed issue has made or changed cannot be used yet.
-    fn is_held_back(&self, index: u32) -> bool {
+    pub(super) fn is_held_back(&self, index: u32) -> bool {
         !self.memory.in_group()
             && (self.memory.is_shadowed(Kind::Application.key(index))
                 || self.memory.is_shadowed(Kind::ApplicationData.key(index)))

@@ -66,6 +66,12 @@
 //! command_delay_ms = 0                 # makes each command of an issue last
 //! cut_at_commands = []                 # the power goes at these commands, counted over all issues since the mount
 //!
+//! [pcsc]                               # an emulated card as a smart card: docs/PCSC.md; off unless a way is named
+//! vpcd = "127.0.0.1:35963"             # where vsmartcard-vpcd waits for a card
+//! socket = "/run/smcard/pcsc.sock"     # where smcard-ifd finds the card
+//! group = "root"                       # whose members may connect there
+//! mode = "0660"
+//!
 //! [log]
 //! file = "/var/log/smcardd.log"        # in the background; otherwise syslog
 //! ```
@@ -73,11 +79,13 @@
 use crate::terminal::Table;
 mod card;
 mod notify;
+mod pcsc;
 mod rights;
 mod terminal;
 
 pub use card::{CardConfig, Known, Options};
 pub use notify::Notify;
+pub use pcsc::PcscConfig;
 pub use rights::RightsConfig;
 pub use terminal::{Confirm, Terminal};
 
@@ -115,8 +123,10 @@ pub enum ConfigError {
     #[error("[notify] {0}")]
     Notify(String),
     /// A group that does not exist.
-    #[error("[rights] {field}: no group {name} on this system")]
+    #[error("[{section}] {field}: no group {name} on this system")]
     Group {
+        /// The section.
+        section: &'static str,
         /// The field.
         field: &'static str,
         /// The group.
@@ -147,6 +157,8 @@ pub struct Config {
     pub card: CardConfig,
     /// An emulated card.
     pub emulated: Emulated,
+    /// Its second interface.
+    pub pcsc: PcscConfig,
     /// Logging.
     pub log: Log,
 }

@@ -48,7 +48,9 @@ impl Config {
         let gid = options.gid.unwrap_or(gid);
         let group = |field, name: &Option<String>| match name {
             None => Ok(gid),
-            Some(name) => group_id(name).ok_or_else(|| ConfigError::Group { field, name: name.clone() }),
+            Some(name) => {
+                group_id(name).ok_or_else(|| ConfigError::Group { section: "rights", field, name: name.clone() })
+            }
         };
         Ok(Rights {
             uid: options.uid.unwrap_or(uid),
@@ -69,14 +71,14 @@ impl Config {
     }
 }
 
-fn group_id(name: &str) -> Option<u32> {
+pub(super) fn group_id(name: &str) -> Option<u32> {
     if let Ok(gid) = name.parse() {
         return Some(gid);
     }
     nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
 }
 
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(super) fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let text = String::deserialize(deserializer)?;
     let mode = u16::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &"an octal mode such as \"0770\""))

@@ -100,6 +100,14 @@ impl Core {
         let _ = self.queue.push_always(Job::Look);
     }
 
+    /// Somebody has changed what the card holds over another of its interfaces.
+    pub fn content_changed(&self) {
+        self.update(|state| {
+            state.stale = state.stale.and(Parts::OPEN).and(Parts::APPS);
+            state.changed();
+        });
+    }
+
     /// Ends the service: jobs that wait are dropped, those who wait for them answered. A running issue is broken off by
     /// cutting the power, so that the card thread comes back at once.
     pub fn close(&self) {

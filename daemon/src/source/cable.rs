@@ -24,6 +24,9 @@ pub(super) fn emulated(cable: Cable, path: &Path, known: &Surroundings) -> Resul
     let options = OpenOptions { command_delay, power_fate, ..OpenOptions::default() };
     let card = EmulatedCard::open(path, options);
     let card = card.map_err(|source| SourceError::Image { path: path.to_owned(), source })?;
+    if let Some(ports) = &known.ports {
+        ports.insert(&card);
+    }
     if cable == Cable::Direct {
         known.trace.note(format_args!("an emulated card without a wire: commands are function calls"));
         return Ok(Box::new(card));
