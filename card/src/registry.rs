@@ -55,6 +55,13 @@ impl Application {
     /// The privilege "default selected", in the first byte (GlobalPlatform 2.3.1 table 6-1).
     pub(crate) const DEFAULT_SELECTED: u8 = 0x04;
 
+    /// The privilege "card lock", in the first byte.
+    pub(crate) const CARD_LOCK: u8 = 0x10;
+    /// The privilege "card terminate", in the first byte.
+    pub(crate) const CARD_TERMINATE: u8 = 0x08;
+    /// The privilege "global lock", in the second byte.
+    pub(crate) const GLOBAL_LOCK: u8 = 0x08;
+
     /// True where this application is current before anything is selected.
     pub(crate) fn is_default_selected(&self) -> bool {
         self.privileges[0] & Self::DEFAULT_SELECTED != 0

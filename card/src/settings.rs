@@ -66,6 +66,12 @@ impl LifeCycle {
     }
 }
 
+/// The life cycle state of the card. What an unfinished or unconfirmed issue has made of it counts only for that issue.
+pub(crate) fn life_cycle(memory: &Memory) -> LifeCycle {
+    let state = memory.settled(Kind::LifeCycle.key(0)).and_then(|bytes| bytes.first().copied());
+    state.and_then(LifeCycle::from_byte).unwrap_or(LifeCycle::Terminated)
+}
+
 impl Settings {
     /// The records of a new card: settings, life cycle OP_READY, key sets by version, their sequence counters at zero.
     pub(crate) fn factory(&self, keys: &[(u8, KeySet)]) -> Changes {

@@ -6,10 +6,12 @@
 
 pub mod ndef;
 
+use crate::settings::LifeCycle;
 use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
 
-/// The persistent data of one application: one byte string, written all or nothing with the command that changes it.
+/// What the card holds for one application: its persistent data, one byte string, written all or nothing with the command
+/// that changes it; and what it may ask of the card, where its privileges allow it (GlobalPlatform 2.3.1 section 6.6).
 pub trait AppletMemory {
     /// What was written last; empty before.
     fn read(&self) -> &[u8];
@@ -19,6 +21,35 @@ pub trait AppletMemory {
     /// # Errors
     /// [`StatusWord::NOT_ENOUGH_MEMORY`] above [`APPLET_DATA_MAX`].
     fn write(&mut self, data: &[u8]) -> Result<(), StatusWord>;
+
+    /// Changes the application's own life cycle state: 07 to 7F with the three lowest bits set (table 11-4).
+    ///
+    /// # Errors
+    /// 6A80 for any other state.
+    fn set_state(&mut self, state: u8) -> Result<(), StatusWord> {
+        let _ = state;
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
+
+    /// Locks the card, or terminates it for ever.
+    ///
+    /// # Errors
+    /// 6982 without the privilege card lock or card terminate; 6985 where the life cycle does not allow it, 6A80 for any
+    /// other state.
+    fn set_card_state(&mut self, state: LifeCycle) -> Result<(), StatusWord> {
+        let _ = state;
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
+
+    /// Locks or unlocks an application. To lock itself an application needs no privilege.
+    ///
+    /// # Errors
+    /// 6982 without the privilege global lock, 6A88 where there is no such application, 6985 where it is so already or an
+    /// issue is unfinished.
+    fn lock_application(&mut self, aid: &Aid, locked: bool) -> Result<(), StatusWord> {
+        let _ = (aid, locked);
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
 }
 
 /// Most bytes of persistent data of one application.

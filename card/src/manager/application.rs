@@ -3,9 +3,11 @@
 use super::{Current, Manager};
 use crate::applet::{APPLET_DATA_MAX, Applet, AppletMemory};
 use crate::memory::{Kind, Memory};
+use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::registry::{self, Application};
-use crate::settings::LifeCycle;
+use crate::settings::{self, LifeCycle};
+use smcard_batch::aid::Aid;
 use smcard_batch::{CommandApdu, StatusWord};
 use smcard_flash::Record;
 
@@ -26,6 +28,66 @@ impl AppletMemory for ApplicationData<'_> {
         }
         let record = Record { bytes: data.to_vec(), extent: None };
         self.memory.put(Kind::ApplicationData.key(self.index), record);
+        Ok(())
+    }
+
+    fn set_state(&mut self, state: u8) -> Result<(), StatusWord> {
+        if state & 0x87 != Application::SELECTABLE {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        self.outside_a_foreign_issue()?;
+        let own = self.own()?;
+        registry::update_application(self.memory, self.index, &Application { state, ..own });
+        Ok(())
+    }
+
+    fn set_card_state(&mut self, state: LifeCycle) -> Result<(), StatusWord> {
+        let privilege = match state {
+            LifeCycle::CardLocked => Application::CARD_LOCK,
+            LifeCycle::Terminated => Application::CARD_TERMINATE,
+            _ => return Err(StatusWord::WRONG_DATA),
+        };
+        let own = self.own()?;
+        if own.privileges[0] & privilege == 0 {
+            log::info!("{} may not bring the card to {state:?}: it has not the privilege", own.aid);
+            return Err(StatusWord::SECURITY_NOT_SATISFIED);
+        }
+        self.outside_a_foreign_issue()?;
+        if !settings::life_cycle(self.memory).may_become(state) {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        log::warn!("{} brings the card to {state:?}", own.aid);
+        self.memory.put(Kind::LifeCycle.key(0), Record { bytes: vec![state as u8], extent: None });
+        Ok(())
+    }
+
+    fn lock_application(&mut self, aid: &Aid, locked: bool) -> Result<(), StatusWord> {
+        let own = self.own()?;
+        let itself = own.aid == *aid && locked;
+        if !itself && own.privileges[1] & Application::GLOBAL_LOCK == 0 {
+            log::info!("{} may not lock or unlock {aid}: it has not the privilege", own.aid);
+            return Err(StatusWord::SECURITY_NOT_SATISFIED);
+        }
+        self.outside_a_foreign_issue()?;
+        let found = registry::application(self.memory, aid).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+        if found.entry.locked == locked {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        registry::update_application(self.memory, found.index, &Application { locked, ..found.entry });
+        Ok(())
+    }
+}
+
+impl ApplicationData<'_> {
+    fn own(&self) -> Result<Application, StatusWord> {
+        registry::application_at(self.memory, self.index).ok_or(StatusWord::REFERENCE_NOT_FOUND)
+    }
+
+    /// What an unfinished issue has changed comes back with CLEAR: nothing may be built on it meanwhile.
+    fn outside_a_foreign_issue(&self) -> Result<(), StatusWord> {
+        if !self.memory.in_group() && History::is_open(self.memory) {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         Ok(())
     }
 }

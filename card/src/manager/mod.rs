@@ -25,12 +25,12 @@ pub(crate) use logical::Sessions;
 
 use crate::applet::{Applet, Runtime};
 use crate::emulated::RandomSource;
-use crate::memory::{Kind, Memory};
+use crate::memory::Memory;
 use crate::privilege;
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::scp::{Channel, Handshake};
-use crate::settings::{LifeCycle, Settings};
+use crate::settings::{self, LifeCycle, Settings};
 use load::LoadSession;
 use logical::Parked;
 use smcard_batch::aid::Aid;
@@ -199,11 +199,9 @@ impl Manager {
         self.is_card_manager() && self.context.personalized.is_none() && self.context.listing.is_none()
     }
 
-    /// The life cycle state of the card. What an unfinished or unconfirmed issue has made of it counts only for that
-    /// issue.
+    /// The life cycle state of the card.
     pub(crate) fn life_cycle(&self) -> LifeCycle {
-        let state = self.memory.settled(Kind::LifeCycle.key(0)).and_then(|bytes| bytes.first().copied());
-        state.and_then(LifeCycle::from_byte).unwrap_or(LifeCycle::Terminated)
+        settings::life_cycle(&self.memory)
     }
 
     /// The authority of a direct write that begins now: the version of the key set whose holder is authenticated.

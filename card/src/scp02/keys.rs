@@ -3,7 +3,7 @@
 use super::CARD_CHALLENGE_LEN;
 use super::des::{BLOCK, Block, TdesKey};
 use std::fmt;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Derivation constants (GlobalPlatform 2.3.1 section E.4.1).
 mod constant {
@@ -70,9 +70,10 @@ impl SessionKeys {
             let [high, low] = sequence.to_be_bytes();
             let mut data = vec![0; 2 * BLOCK];
             data.splice(..4, [constant[0], constant[1], high, low]);
-            let mut derived = [0; 2 * BLOCK];
-            derived.copy_from_slice(&key.encrypt_cbc([0; BLOCK], data));
-            TdesKey::new(derived)
+            let made = Zeroizing::new(key.encrypt_cbc([0; BLOCK], data));
+            let mut derived = Zeroizing::new([0; 2 * BLOCK]);
+            derived.copy_from_slice(&made);
+            TdesKey::new(*derived)
         };
         SessionKeys {
             enc: session(&keys.enc, constant::ENC),

@@ -102,18 +102,18 @@ pub(crate) fn derive_key(key: &AesKey, constant: u8, context: &[&[u8]]) -> AesKe
     match key {
         AesKey::Bits128(_) => AesKey::Bits128(block(128, 1)),
         AesKey::Bits192(_) => {
-            let mut bytes = [0; 24];
+            let mut bytes = Zeroizing::new([0; 24]);
             let (first, second) = bytes.split_at_mut(BLOCK);
             first.copy_from_slice(&block(192, 1));
             second.copy_from_slice(half(&block(192, 2)));
-            AesKey::Bits192(bytes)
+            AesKey::Bits192(*bytes)
         }
         AesKey::Bits256(_) => {
-            let mut bytes = [0; 32];
+            let mut bytes = Zeroizing::new([0; 32]);
             let (first, second) = bytes.split_at_mut(BLOCK);
             first.copy_from_slice(&block(256, 1));
             second.copy_from_slice(&block(256, 2));
-            AesKey::Bits256(bytes)
+            AesKey::Bits256(*bytes)
         }
     }
 }
