@@ -89,14 +89,14 @@ impl<S: Stream> Frames<S> {
         (end <= self.filled).then_some(end)
     }
 
-    /// Sends a message in one piece. One that is too long is not sent, but an empty one instead.
+    /// Sends a message in one piece. One that is too long is not sent, but one byte 00 instead.
     ///
     /// # Errors
     /// The connection broke.
     pub(super) fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let length = u16::try_from(parts.iter().map(|part| part.len()).sum::<usize>());
-        let parts = if length.is_ok() { parts } else { &[] };
-        let length = length.unwrap_or_default().to_be_bytes();
+        let parts = if length.is_ok() { parts } else { &[&[0][..]] };
+        let length = length.unwrap_or(1).to_be_bytes();
         let message = zeroize::Zeroizing::new([&[&length[..]], parts].concat().concat());
         self.stream.write_all(&message)
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_passes_both_ways_and_a_longer_one_is_an_empty_one() {
+    fn the_longest_message_passes_both_ways_and_a_longer_one_is_none() {
         let message = vec![0x5A; MESSAGE_MAX];
         let mut frames = Frames::new(Pieces(Vec::new(), Vec::new()));
         frames.send(&[&message[..2], &message[2..]]).unwrap();
@@ -171,6 +171,6 @@ mod tests {
         frames.stream.0 = sent.chunks(1000).map(<[u8]>::to_vec).collect();
         assert_eq!(frames.next().unwrap(), Received::Message(&message));
         frames.send(&[&message, &[0]]).unwrap();
-        assert_eq!(frames.stream.1, [0, 0]);
+        assert_eq!(frames.stream.1, [0, 1, 0]);
     }
 }
