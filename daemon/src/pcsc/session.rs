@@ -92,7 +92,7 @@ pub(super) fn serve<S: Stream>(
         }
         let sent = match answer {
             Answer::Nothing => Ok(()),
-            Answer::Bytes(bytes) => frames.send(&[&bytes]),
+            Answer::Bytes(bytes) => frames.send(&[bytes]),
             Answer::Response(data, sw) => frames.send(&[&data, &sw.to_be_bytes()]),
         };
         if let Err(error) = sent {
