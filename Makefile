@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help setup build demo test unit mounted cables kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long noise noise-long throughput wire vm slot-demo
+.PHONY: help setup build demo test unit mounted clients clients-bench cables kills kills-long repeats conformance lint deny fuzz bench outage msrv clean cuts cuts-long noise noise-long throughput wire vm slot-demo
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -21,12 +21,24 @@ test: setup unit mounted conformance
 
 ## make unit         tests that need no mount
 unit: setup
-	$(CARGO) test --workspace --exclude smcard-tests --exclude smcard-kills --quiet
+	$(CARGO) test --workspace --exclude smcard-tests --exclude smcard-kills --exclude smcard-clients --quiet
 
 ## make mounted      tests on real mounts: writers, C client, signals, documents, more than 200 kills of the daemon
 mounted: setup
 	$(CARGO) build -p smcardd -p smcardctl -p smcard-fixtures
 	$(CARGO) test -p smcard-tests -p smcard-kills
+
+## make clients      opensc-tool, pcsc_scan, pyscard and scll-core through pcscd: over vpcd and over our handler (needs root)
+clients:
+	@scripts/setup.sh clients
+	$(CARGO) build -p smcardd -p smcardctl -p smcard-ifd -p smcard-clients
+	target/debug/smcard-clients --issues $(or $(ISSUES),1000)
+
+## make clients-bench  round trips through pcscd, both ways, beside the bare socket (needs root)
+clients-bench:
+	@scripts/setup.sh clients
+	$(CARGO) build --release -p smcardd -p smcardctl -p smcard-ifd -p smcard-clients
+	target/release/smcard-round-trips
 
 ## make cables       the tests on real mounts once more, the card behind its SPI interface, then behind the SD bus
 cables: setup

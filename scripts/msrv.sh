@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-ships=(-p smcard-batch -p smcard-flash -p smcard-link -p smcard-card -p smcard-ioctl -p smcardd -p smcardctl -p smcard-slot)
+ships=(-p smcard-batch -p smcard-flash -p smcard-link -p smcard-card -p smcard-ioctl -p smcard-ifd -p smcardd -p smcardctl -p smcard-slot)
 if rustc --version | grep -q "rustc $version"; then
     cargo check --locked --target-dir target/msrv "${ships[@]}"
 elif rustup toolchain list 2>/dev/null | grep -q "^$version"; then

@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: with `demo` those that building and mounting need, otherwise those of the
-# tests and the benches as well. Says nothing where all is there. Needs root, or sudo, only if something is missing.
+# Installs the Debian packages that are missing: with `demo` those that building and mounting need, with `clients` those of
+# the PC/SC clients, otherwise those of the tests and the benches as well. Says nothing where all is there. Needs root, or sudo, only if something is missing.
 set -euo pipefail
 
 need=()
 have() { command -v "$1" >/dev/null 2>&1; }
 have cc || need+=(gcc libc6-dev)
 have fusermount3 || need+=(fuse3)
-if [ "${1:-all}" != demo ]; then
+if [ "${1:-all}" = clients ]; then
+    have pkg-config || need+=(pkg-config)
+    have rsync || need+=(rsync)
+    [ -x /usr/sbin/pcscd ] || need+=(pcscd)
+    [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || need+=(vsmartcard-vpcd)
+    have opensc-tool || need+=(opensc)
+    have pcsc_scan || need+=(pcsc-tools)
+    /usr/bin/python3 -c 'import smartcard' 2>/dev/null || need+=(python3-pyscard)
+fi
+# The tests of what links libpcsclite are part of the workspace.
+[ "${1:-all}" = demo ] || [ -e /usr/include/PCSC/winscard.h ] || need+=(libpcsclite-dev)
+if [ "${1:-all}" = all ]; then
     have pkg-config || need+=(pkg-config)
     have rsync || need+=(rsync)
     have busybox || need+=(busybox)

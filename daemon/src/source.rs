@@ -279,6 +279,41 @@ mod tests {
     }
 
     #[test]
+    fn only_an_emulated_card_has_a_second_interface() {
+        for source in ["emulated:/a", "emulated-spi:/a", "emulated-mmc:/a"] {
+            assert!(Source::parse(source).unwrap().needs_second_interface().is_ok());
+        }
+        for source in ["spi:/dev/spidev0.0", "mmc:/dev/mmcblk0"] {
+            let error = Source::parse(source).unwrap().needs_second_interface().unwrap_err().to_string();
+            assert!(error.starts_with("[pcsc]") && error.contains(&source[4..]), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_emulated_card_is_in_the_ports() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("card.img");
+        create(&image, &CreateOptions { size: 1 << 20, ..CreateOptions::default() }).unwrap();
+        let mut config = Config::default();
+        config.emulated.area_mib = 1;
+        let alarm: Alarm = Arc::new(|| {});
+        for cable in [Cable::Direct, Cable::Spi, Cable::Mmc] {
+            let ports = Ports::default();
+            let known = Surroundings::new(&config, Arc::new(Recorder::new(100))).unwrap().with_ports(ports.clone());
+            let card = Source::Emulated(cable, image.clone()).open(&known, &alarm).unwrap();
+            let (one, two) = (ports.vpcd.card().unwrap(), ports.socket.card().unwrap());
+            // Opening may have reset the card.
+            one.power_up().unwrap();
+            two.power_up().unwrap();
+            assert_eq!(one.transmit(&[0x00, 0xA4, 0x04, 0x00, 0x00]).unwrap().sw, 0x9000, "{cable:?}");
+            assert_eq!(two.transmit(&[0x80, 0xCA, 0x00, 0x66, 0x00]).unwrap().sw, 0x9000, "{cable:?}");
+            drop(card);
+            assert!(ports.vpcd.card().is_none());
+            drop((one, two));
+        }
+    }
+
+    #[test]
     fn what_is_configured_wrongly_is_named() {
         let mut config = Config::default();
         config.emulated.profile = "odd".into();

@@ -33,7 +33,7 @@
 //! | what happens | answer |
 //! |---|---|
 //! | no daemon, no card in its slot, or it turned us away | 616 absent |
-//! | the card gives no answer (it issues itself, or has no power) | 613 time-out |
+//! | the card gives no answer: it issues itself, or has been reset elsewhere (`00` on the socket) | 613 time-out |
 //! | no whole answer within [`reader::Limits`] | 613 time-out; the connection is closed |
 //! | the connection broke in a command | 612 communication error |
 //! | a response longer than pcscd's buffer | 618 insufficient buffer |

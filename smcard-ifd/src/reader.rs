@@ -127,8 +127,8 @@ impl Reader {
         let answered = wire.exchange(&[], command, self.limits.command);
         let response = answered.map_err(|failure| slot.failed(failure))?;
         match response.len() {
-            0 => Err(IFD_RESPONSE_TIMEOUT),
-            1 => Err(slot.failed(Failure::Broken)),
+            // What the daemon sends where the card gives no answer.
+            0 | 1 => Err(IFD_RESPONSE_TIMEOUT),
             length if length > room => Err(IFD_ERROR_INSUFFICIENT_BUFFER),
             _ => Ok(response),
         }

@@ -237,7 +237,7 @@ fn a_card_that_was_lost_is_absent_before_another_is_present() {
 #[test]
 fn a_card_that_gives_no_answer_stays_in_the_reader() {
     let (_folder, path) = place();
-    let serving = daemon(UnixListener::bind(&path).unwrap(), Does::Answer(&[0, 0]));
+    let serving = daemon(UnixListener::bind(&path).unwrap(), Does::Answer(&[0, 1, 0]));
     let reader = Reader::open(&path);
     assert_eq!(reader.power(IFD_POWER_UP).0, IFD_SUCCESS);
     assert_eq!(reader.transmit(&[0, 0xA4, 4, 0], 256).0, IFD_RESPONSE_TIMEOUT);

@@ -1,33 +1,46 @@
 //! Messages on a stream, as vpcd has them: length (u16, big-endian), then as many bytes.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 /// Longest message.
 pub(super) const MESSAGE_MAX: usize = 65_535;
+/// How often the rest of a message is waited for with reminders of the acknowledgement, and how long between two.
+const REMINDERS: u32 = 100;
+const REMINDER: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
 /// Bytes of its length.
 const LENGTH: usize = 2;
 
 /// A byte stream with a time limit for reading.
 pub(super) trait Stream: Read + Write {
-    /// Before each read.
+    /// Before each read; `within` a message, or before one.
     ///
     /// # Errors
     /// The connection broke.
-    fn rearm(&self) -> io::Result<()>;
+    fn rearm(&self, within: bool) -> io::Result<()>;
 }
 
 impl Stream for TcpStream {
     /// The kernel forgets quick acknowledgements as soon as it likes; without them the other side, which sends length and
-    /// command apart, waits 40 ms for our acknowledgement between the two.
-    fn rearm(&self) -> io::Result<()> {
-        Ok(rustix::net::sockopt::set_tcp_quickack(self, true)?)
+    /// command apart, waits 40 ms for our acknowledgement between the two. Now and then it is late all the same; so within
+    /// a message it is asked for again and again.
+    fn rearm(&self, within: bool) -> io::Result<()> {
+        rustix::net::sockopt::set_tcp_quickack(self, true)?;
+        for _ in 0..if within { REMINDERS } else { 0 } {
+            // What is wrong with the connection the read that follows will say.
+            if poll(&mut [PollFd::new(self, PollFlags::IN)], Some(&REMINDER)).is_ok_and(|ready| ready > 0) {
+                break;
+            }
+            rustix::net::sockopt::set_tcp_quickack(self, true)?;
+        }
+        Ok(())
     }
 }
 
 impl Stream for UnixStream {
-    fn rearm(&self) -> io::Result<()> {
+    fn rearm(&self, _within: bool) -> io::Result<()> {
         Ok(())
     }
 }
@@ -66,7 +79,7 @@ impl<S: Stream> Frames<S> {
         self.buffer.copy_within(self.done..self.filled, 0);
         self.filled -= std::mem::take(&mut self.done);
         while self.whole().is_none() {
-            self.stream.rearm()?;
+            self.stream.rearm(self.filled > 0)?;
             let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
             match self.stream.read(room) {
                 Ok(0) => return Ok(Received::End),
@@ -89,14 +102,14 @@ impl<S: Stream> Frames<S> {
         (end <= self.filled).then_some(end)
     }
 
-    /// Sends a message in one piece. One that is too long is not sent, but an empty one instead.
+    /// Sends a message in one piece. One that is too long is not sent, but one byte 00 instead.
     ///
     /// # Errors
     /// The connection broke.
     pub(super) fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let length = u16::try_from(parts.iter().map(|part| part.len()).sum::<usize>());
-        let parts = if length.is_ok() { parts } else { &[] };
-        let length = length.unwrap_or_default().to_be_bytes();
+        let parts = if length.is_ok() { parts } else { &[&[0][..]] };
+        let length = length.unwrap_or(1).to_be_bytes();
         let message = zeroize::Zeroizing::new([&[&length[..]], parts].concat().concat());
         self.stream.write_all(&message)
     }
@@ -135,7 +148,7 @@ mod tests {
     }
 
     impl Stream for Pieces {
-        fn rearm(&self) -> io::Result<()> {
+        fn rearm(&self, _within: bool) -> io::Result<()> {
             Ok(())
         }
     }
@@ -162,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_passes_both_ways_and_a_longer_one_is_an_empty_one() {
+    fn the_longest_message_passes_both_ways_and_a_longer_one_is_none() {
         let message = vec![0x5A; MESSAGE_MAX];
         let mut frames = Frames::new(Pieces(Vec::new(), Vec::new()));
         frames.send(&[&message[..2], &message[2..]]).unwrap();
@@ -171,6 +184,6 @@ mod tests {
         frames.stream.0 = sent.chunks(1000).map(<[u8]>::to_vec).collect();
         assert_eq!(frames.next().unwrap(), Received::Message(&message));
         frames.send(&[&message, &[0]]).unwrap();
-        assert_eq!(frames.stream.1, [0, 0]);
+        assert_eq!(frames.stream.1, [0, 1, 0]);
     }
 }

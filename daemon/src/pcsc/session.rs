@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | `00` | power off | none |
 //! | `01`, `02` | power on, reset | none |
-//! | `04` | answer to reset | the ATR; empty while the card does not come up |
-//! | two bytes or more | a command | the response; empty where the card gives none |
+//! | `04` | answer to reset | the ATR |
+//! | two bytes or more | a command | the response; `00` where the card gives none |
+//!
+//! A card that gives no answer is one byte, which no response is: vpcd knows no error, waits for an answer forever, and
+//! forever for the first byte of an empty one. A card that does not come up is out of the reader: the connection ends.
 //!
 //! The ATR is the same always and asked for all the time, as a question whether a card is there: it costs the card
 //! nothing.
@@ -22,6 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// name, data units of a byte, extended lengths. Last the check byte.
 pub const ATR: [u8; 10] = [0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0xC0, 0x01, 0x40, 0x76];
 
+/// What stands for an answer where there is none.
+const NO_ANSWER: [u8; 1] = [0x00];
+
 const POWER_OFF: u8 = 0x00;
 const POWER_ON: u8 = 0x01;
 const RESET: u8 = 0x02;
@@ -35,7 +41,7 @@ pub(super) type News = dyn Fn() + Send + Sync;
 pub(super) enum Ended {
     /// The reader has closed it.
     ByReader,
-    /// The card was taken out, or there was none.
+    /// The card was taken out, has no power, or there was none.
     NoCard,
     /// The daemon is ending.
     Stopped,
@@ -44,7 +50,7 @@ pub(super) enum Ended {
 /// A reader with the card of this port.
 struct Session<'a> {
     card: SecondInterface,
-    /// False from a failed power-on to the next that does not fail.
+    /// False once the card has not come up.
     up: bool,
     news: &'a News,
 }
@@ -61,6 +67,9 @@ pub(super) fn serve<S: Stream>(
     heard: &mut bool,
 ) -> io::Result<Ended> {
     let Some(card) = port.card() else { return Ok(Ended::NoCard) };
+    if card.power_up().is_err() {
+        return Ok(Ended::NoCard);
+    }
     // A reader that has just come has not given power yet.
     card.power_down();
     let mut session = Session { card, up: true, news };
@@ -78,12 +87,12 @@ pub(super) fn serve<S: Stream>(
         if stop.load(Ordering::Acquire) {
             break Ok(Ended::Stopped);
         }
-        if !session.card.is_present() {
+        if !session.up || !session.card.is_present() {
             break Ok(Ended::NoCard);
         }
         let sent = match answer {
             Answer::Nothing => Ok(()),
-            Answer::Bytes(bytes) => frames.send(&[&bytes]),
+            Answer::Bytes(bytes) => frames.send(&[bytes]),
             Answer::Response(data, sw) => frames.send(&[&data, &sw.to_be_bytes()]),
         };
         if let Err(error) = sent {
@@ -105,12 +114,7 @@ impl Session<'_> {
         match message {
             [POWER_OFF] => self.card.power_down(),
             [POWER_ON | RESET] => self.power_up(),
-            [GET_ATR] => {
-                if !self.up {
-                    self.power_up();
-                }
-                return Answer::Bytes(if self.up { &ATR } else { &[] });
-            }
+            [GET_ATR] => return Answer::Bytes(&ATR),
             [control] => log::debug!("PC/SC: control byte {control:02X} is not known"),
             [] => log::debug!("PC/SC: an empty message"),
             command => return self.transmit(command),
@@ -119,11 +123,10 @@ impl Session<'_> {
     }
 
     fn power_up(&mut self) {
-        let up = self.card.power_up();
-        if let (true, Err(error)) = (self.up, &up) {
+        if let Err(error) = self.card.power_up() {
             log::info!("PC/SC: the card does not come up: {error}");
+            self.up = false;
         }
-        self.up = up.is_ok();
     }
 
     fn transmit(&self, command: &[u8]) -> Answer {
@@ -136,11 +139,11 @@ impl Session<'_> {
             }
             Err(LinkError::NoAnswer(_)) => {
                 log::debug!("PC/SC: a command while the card issues itself gets no answer");
-                Answer::Bytes(&[])
+                Answer::Bytes(&NO_ANSWER)
             }
             Err(error) => {
                 log::debug!("PC/SC: no answer: {error}");
-                Answer::Bytes(&[])
+                Answer::Bytes(&NO_ANSWER)
             }
         }
     }

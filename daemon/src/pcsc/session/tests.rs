@@ -1,5 +1,6 @@
 use super::*;
 use crate::pcsc::Ports;
+use smcard_card::scp03::{HostHandshake, SecurityLevel, StaticKeys};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions};
 use smcard_link::SecureCard;
 use std::io::{Read, Write};
@@ -16,6 +17,20 @@ fn card(folder: &Path) -> EmulatedCard {
     let image = folder.join("card.img");
     EmulatedCard::create(&image, &CreateOptions { size: 1 << 20, ..CreateOptions::default() }).unwrap();
     EmulatedCard::open(&image, OpenOptions::default()).unwrap()
+}
+
+/// The power goes in the first command of an issue.
+fn break_an_issue(card: &mut EmulatedCard) {
+    let (handshake, command) = HostHandshake::begin(0, [1; 8]);
+    let answer = card.transmit(&command).unwrap();
+    let (_, command) = handshake.finish(&StaticKeys::test(), SecurityLevel::ALL, &answer.data).unwrap();
+    assert_eq!(card.transmit(&command).unwrap().sw, 0x9000);
+    let batch = crate::testing::batch(1);
+    let id = card.write_open(b"a", u32::try_from(batch.len()).unwrap()).unwrap().unwrap();
+    card.write_chunk(id, &batch).unwrap();
+    assert_eq!(card.write_commit(id).unwrap().sw, 0x9000);
+    card.power_switch().unwrap().cut();
+    assert!(matches!(card.transmit(&[0x80, 0x5A, 0x00, 0x00]), Err(LinkError::PowerCut)));
 }
 
 struct Reader {
@@ -59,7 +74,7 @@ impl Reader {
     }
 
     fn silent(&mut self, command: &[u8]) -> bool {
-        self.ask(command).is_empty()
+        self.ask(command) == NO_ANSWER
     }
 
     fn sw(&mut self, command: &[u8]) -> u16 {
@@ -141,6 +156,22 @@ fn readers_of_two_ports_do_not_share_a_session() {
     assert!(two.silent(SELECT), "the card has lost its power: its reader must notice");
     two.send(&[RESET]);
     assert_eq!(two.sw(SELECT), 0x9000);
+}
+
+#[test]
+fn a_card_without_power_is_out_of_the_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut card = card(folder.path());
+    let ports = Ports::default();
+    ports.insert(&card);
+    let mut reader = Reader::new(&ports.vpcd);
+    assert_eq!(reader.ask(&[GET_ATR]), ATR);
+    break_an_issue(&mut card);
+    reader.send(&[RESET]);
+    assert_eq!(reader.session.join().unwrap().unwrap(), Ended::NoCard);
+    assert_eq!(Reader::new(&ports.vpcd).session.join().unwrap().unwrap(), Ended::NoCard);
+    card.reset().unwrap();
+    assert_eq!(Reader::new(&ports.vpcd).ask(&[GET_ATR]), ATR);
 }
 
 #[test]
