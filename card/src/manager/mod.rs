@@ -85,7 +85,11 @@ pub(crate) enum Processed {
 /// Which application gets the commands.
 enum Current {
     CardManager,
-    Application { index: u32, aid: Aid, applet: Option<Box<dyn Applet>> },
+    Application {
+        index: u32,
+        aid: Aid,
+        applet: Option<Box<dyn Applet>>,
+    },
     /// An application that was deleted meanwhile: nobody answers until the next SELECT.
     Deleted,
 }
