@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use smcard_batch::Aid;
+use smcard_batch::{Aid, issue::Recovery};
 
 use crate::applet::Applet;
 
@@ -64,6 +64,10 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Make a batch of a CAP file.
     Pack(Pack),
+    /// Make a batch of a list of commands that another tool wrote.
+    Import(Import),
+    /// Write the commands of a batch as other tools read them.
+    Export(Export),
     /// Show what a batch holds, command by command.
     Inspect(Inspect),
     /// Print a completion script for a shell.
@@ -184,15 +188,83 @@ pub(crate) struct Pack {
     pub(crate) also: Vec<PathBuf>,
 }
 
+impl From<RecoveryPoints> for Recovery {
+    fn from(points: RecoveryPoints) -> Self {
+        match points {
+            RecoveryPoints::None => Recovery::None,
+            RecoveryPoints::Function => Recovery::Functions,
+            RecoveryPoints::Command => Recovery::Commands,
+        }
+    }
+}
+
 /// Where an interrupted issue may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RecoveryPoints {
     /// Nowhere.
     None,
-    /// Before the load as a whole, before each install, before each command of --also.
+    /// Before each function: the load as a whole, each install, each command of --also or of a list.
     Function,
     /// Before every command.
     Command,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Lists have one APDU a line, in hexadecimal; '#', '//' and ';' begin a comment, marks of common logs are understood and
+responses skipped; behind '==' or 'SW:' only 9000 may be expected. CAP files that a GPShell script names stand beside it.")]
+pub(crate) struct Import {
+    /// The list, script or template.
+    pub(crate) file: PathBuf,
+    /// The batch to write; may stand in issue/ of a mounted card.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// What the file is.
+    #[arg(long, value_enum, default_value_t = ImportFormat::Auto)]
+    pub(crate) format: ImportFormat,
+    /// Where an interrupted issue may go on.
+    #[arg(long, value_enum, default_value_t = RecoveryPoints::None, value_name = "WHERE")]
+    pub(crate) recovery: RecoveryPoints,
+    /// The card asks for 'smcardctl confirm' before first use.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+}
+
+/// What `import` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// As the file looks.
+    Auto,
+    /// One APDU a line, in hexadecimal.
+    Apdu,
+    /// A script of GPShell.
+    Gpshell,
+    /// A command scripting template of ETSI TS 102 226, in bytes or hexadecimal.
+    Etsi,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "The commands stand in the clear in what is written, keys included.")]
+pub(crate) struct Export {
+    /// The batch.
+    pub(crate) file: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Apdu)]
+    pub(crate) format: ExportFormat,
+    /// The file to write; without it, standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One APDU a line, in hexadecimal.
+    Apdu,
+    /// A command scripting template of ETSI TS 102 226.
+    Etsi,
 }
 
 /// Options of `inspect`.

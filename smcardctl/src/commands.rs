@@ -2,6 +2,8 @@
 
 pub(crate) mod apdu;
 pub(crate) mod apps;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod list;

@@ -53,6 +53,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Authenticate(options) => commands::plain::authenticate(&card, output, &options),
         Command::Trace(options) => commands::trace::run(&card, output, &options),
         Command::Pack(options) => commands::pack::run(output, &options),
+        Command::Import(options) => commands::import::run(output, &options),
+        Command::Export(options) => commands::export::run(output, &options),
         Command::Inspect(options) => commands::inspect::run(output, &options),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man(options) => commands::pages::man(&options),

@@ -121,7 +121,7 @@ impl fmt::Debug for Install {
 }
 
 /// Refuses what the card would refuse halfway.
-pub(super) fn check(installs: &[Install], package: &Aid, file: &LoadFile<'_>) -> Result<(), IssueError> {
+pub(crate) fn check(installs: &[Install], package: &Aid, file: &LoadFile<'_>) -> Result<(), IssueError> {
     let mut taken = std::collections::BTreeSet::from([*package]);
     for install in installs {
         if !file.applets().any(|applet| applet.aid == install.module.as_bytes()) {

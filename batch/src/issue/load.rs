@@ -24,14 +24,14 @@ impl Default for Blocks {
 }
 
 /// Appends `bytes` behind their length in one byte.
-pub(super) fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), IssueError> {
+pub(crate) fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), IssueError> {
     out.push(u8::try_from(bytes.len()).map_err(|_| IssueError::TooLong)?);
     out.extend_from_slice(bytes);
     Ok(())
 }
 
 /// Appends a length in BER: one byte to 127, then `81`, `82`, `83` or `84` and as many bytes (GPC 2.3.1 section 11.1.5).
-pub(super) fn push_ber_length(out: &mut Vec<u8>, length: u32) {
+pub(crate) fn push_ber_length(out: &mut Vec<u8>, length: u32) {
     let bytes = length.to_be_bytes();
     if length < 0x80 {
         out.extend(bytes.last());
@@ -57,7 +57,7 @@ pub(super) fn for_load(package: &Aid, security_domain: Option<&Aid>) -> Result<V
 }
 
 /// The load file: `C4`, length, load file data.
-pub(super) fn load_file(data: &[u8]) -> Result<Vec<u8>, IssueError> {
+pub(crate) fn load_file(data: &[u8]) -> Result<Vec<u8>, IssueError> {
     let length = u32::try_from(data.len()).map_err(|_| IssueError::TooLong)?;
     let mut file = Vec::with_capacity(data.len() + 6);
     file.push(0xC4);
@@ -67,7 +67,7 @@ pub(super) fn load_file(data: &[u8]) -> Result<Vec<u8>, IssueError> {
 }
 
 /// The LOAD commands that bring `file`.
-pub(super) fn commands(file: &[u8], blocks: Blocks) -> Result<Vec<CommandApdu<'_>>, IssueError> {
+pub(crate) fn commands(file: &[u8], blocks: Blocks) -> Result<Vec<CommandApdu<'_>>, IssueError> {
     const LAST: u8 = 0x80;
     let size = match blocks {
         Blocks::Direct => {

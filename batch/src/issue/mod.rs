@@ -20,6 +20,9 @@ pub use error::IssueError;
 pub use install::{Install, Privileges};
 pub use load::{BLOCKS_MAX, Blocks};
 
+pub(crate) use install::check as check_installs;
+pub(crate) use load::{commands as load_commands, load_file, push_ber_length, push_counted};
+
 use crate::aid::Aid;
 use crate::apdu::CommandApdu;
 use crate::build::{BatchBuilder, BuildError};

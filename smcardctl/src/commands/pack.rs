@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use smcard_batch::issue::{Blocks, IssueError, IssuePlan, Recovery};
+use smcard_batch::issue::{Blocks, IssueError, IssuePlan};
 use smcard_batch::{Batch, BatchBuilder, BuildError, CapError, CapFile};
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use crate::cli::{Pack, RecoveryPoints};
 use crate::exit::{Exit, Failure, printable};
 use crate::output::{Output, Report};
 use crate::progress::Progress;
-use target::Target;
+pub(crate) use target::Target;
 
 const WHAT: &str = "pack";
 /// No CAP file is longer; the reader of CAP files names its own bound.
@@ -76,11 +76,7 @@ fn plan<'a>(options: &Pack, cap: &'a CapFile) -> Result<IssuePlan<'a>, IssueErro
     plan.blocks = if options.direct { Blocks::Direct } else { Blocks::Size(options.block) };
     plan.security_domain = options.sd;
     plan.confirm = options.confirm;
-    plan.recovery = match options.recovery {
-        RecoveryPoints::None => Recovery::None,
-        RecoveryPoints::Function => Recovery::Functions,
-        RecoveryPoints::Command => Recovery::Commands,
-    };
+    plan.recovery = options.recovery.into();
     if !options.applets.is_empty() {
         plan.installs = options.applets.iter().map(|applet| applet.0.clone()).collect();
     } else if !options.no_install {

@@ -14,13 +14,13 @@ const CHUNK: usize = 1 << 20;
 const MODE: u32 = 0o600;
 
 /// A file to be written.
-pub(super) struct Target {
+pub(crate) struct Target {
     path: PathBuf,
 }
 
 impl Target {
     /// Refuses a target that is one of the `inputs`.
-    pub(super) fn new<'a>(path: &Path, inputs: impl Iterator<Item = &'a PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn new<'a>(path: &Path, inputs: impl Iterator<Item = &'a PathBuf>) -> Result<Self, Failure> {
         let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let own = identity(path);
         for input in inputs {
@@ -34,7 +34,7 @@ impl Target {
 
     /// Writes the file, closing included: a drop box says at the end what is wrong with a batch. What cannot be
     /// finished is removed.
-    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::file(&self.path, &error);
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(MODE).open(&self.path).map_err(failed)?;
