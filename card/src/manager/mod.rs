@@ -16,6 +16,7 @@ mod life_cycle;
 mod load;
 mod logical;
 mod privileges;
+mod record;
 mod select;
 mod status;
 mod tries;
@@ -26,6 +27,7 @@ use crate::applet::{Applet, Runtime};
 use crate::emulated::RandomSource;
 use crate::memory::{Kind, Memory};
 use crate::privilege;
+use crate::recording::CommandRecorder;
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::scp::{Channel, Handshake};
@@ -143,6 +145,7 @@ pub(crate) struct Manager {
     runtime: Box<dyn Runtime>,
     back_off: BackOff,
     random: RandomSource,
+    recorder: CommandRecorder,
 }
 
 /// What the card finds where it is switched on.
@@ -152,6 +155,8 @@ pub(crate) struct Surroundings {
     pub(crate) back_off: Duration,
     /// Where challenges come from.
     pub(crate) random: RandomSource,
+    /// What records the commands of the interfaces.
+    pub(crate) recorder: CommandRecorder,
 }
 
 impl Manager {
@@ -162,9 +167,9 @@ impl Manager {
         runtime: Box<dyn Runtime>,
         surroundings: Surroundings,
     ) -> Self {
-        let Surroundings { back_off, random } = surroundings;
+        let Surroundings { back_off, random, recorder } = surroundings;
         let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
-        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random };
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random, recorder };
         manager.select_default();
         manager
     }
@@ -228,6 +233,7 @@ impl Manager {
             return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
         }
         let processed = self.process_here(origin, &CommandApdu { cla: command.cla & !CHANNEL_BITS, ..*command });
+        self.heard(origin, number, &processed);
         self.leave_channel(number);
         processed
     }
@@ -283,6 +289,7 @@ impl Manager {
     }
 
     fn route(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        self.hear(origin, command);
         if command.cla & 0x80 == 0 && command.cla & 0x10 != 0 {
             return refuse(StatusWord::CHAINING_UNSUPPORTED);
         }
