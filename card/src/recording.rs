@@ -255,13 +255,11 @@ impl Tape {
             Meaning::Load => {}
             Meaning::Select => {
                 self.give_load_up();
-                match &after.current {
-                    // Where the batch stands there anyway, nothing changes.
-                    None if self.replay == Place::default() => {}
-                    None => self.push_select(&[]),
-                    Some(aid) => self.push_select(aid.as_bytes()),
+                // Back to the card manager: what follows there brings its SELECT along.
+                if let Some(aid) = &after.current {
+                    self.push_select(aid.as_bytes());
+                    self.replay = after;
                 }
-                self.replay = after;
                 return;
             }
             _ => self.lead_to(&before),

@@ -5,7 +5,7 @@ mod cable;
 use crate::config::{Config, Emulated};
 use crate::presence::{Alarm, Removable};
 use smcard_card::sd::PlugError;
-use smcard_card::{CreateOptions, EmulatedCard, ImageError};
+use smcard_card::{CommandRecorder, CreateOptions, EmulatedCard, ImageError};
 use smcard_link::assd::OpenError;
 use smcard_link::mmc::DeviceError;
 use smcard_link::quirks::QuirkTable;
@@ -97,6 +97,8 @@ pub struct Surroundings {
     expected: Option<Cid>,
     quirks: QuirkTable,
     trace: Trace,
+    /// The same for every card that is opened: a recording outlasts a card that is taken out.
+    recording: CommandRecorder,
 }
 
 impl Surroundings {
@@ -111,7 +113,14 @@ impl Surroundings {
             expected: config.card.cid,
             quirks: config.card.table().map_err(SourceError::Options)?,
             trace: Trace::new(recorder),
+            recording: CommandRecorder::default(),
         })
+    }
+
+    /// What records the commands of this card, where it is an emulated one and the configuration allows it.
+    #[must_use]
+    pub fn recording(&self, source: &Source) -> Option<CommandRecorder> {
+        (self.emulated.record && matches!(source, Source::Emulated(..))).then(|| self.recording.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Authenticate(Authenticate),
     /// Show what crossed the wire to the card, for a bug report; data and keys are masked.
     Trace(Trace),
+    /// Make a batch of what a client does to an emulated card.
+    Record(Record),
     /// Make a batch of a CAP file.
     Pack(Pack),
     /// Show what a batch holds, command by command.
@@ -139,6 +142,20 @@ pub(crate) struct Trace {
     /// Go on with what comes, until Ctrl-C.
     #[arg(short, long, conflicts_with = "output")]
     pub(crate) follow: bool,
+}
+
+/// Options of `record`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The card must be an emulated one, and smcardd.toml must have record = true in [emulated]. What failed, keys and what other
+logical channels did is left out, and told.")]
+pub(crate) struct Record {
+    /// The batch to write: a new file.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// The client: a program that is run, and recorded until it ends. Without it, until Ctrl-C.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Options of `pack`.

@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Reset => commands::plain::reset(&card, output),
         Command::Authenticate(options) => commands::plain::authenticate(&card, output, &options),
         Command::Trace(options) => commands::trace::run(&card, output, &options),
+        Command::Record(options) => commands::record::run(&card, output, &options),
         Command::Pack(options) => commands::pack::run(output, &options),
         Command::Inspect(options) => commands::inspect::run(output, &options),
         Command::Completions { shell } => commands::pages::completions(shell),
