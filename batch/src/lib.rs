@@ -8,7 +8,8 @@
 //! * [`mod@format`]: the layout of the file; [`parse`]: views of a batch without copying; [`build`]: making one;
 //! * [`fault`]: what can be wrong with a batch, with the offset and the reason;
 //! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader;
-//! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words; [`aid`]: application identifiers.
+//! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words;
+//!   [`plan`]: what a batch would do to a card; [`aid`]: application identifiers.
 //!
 //! # Contract
 //!
@@ -32,6 +33,7 @@ mod hex;
 pub mod issue;
 pub mod load_file;
 pub mod parse;
+pub mod plan;
 pub mod status;
 
 pub use aid::Aid;
