@@ -155,6 +155,32 @@ fn a_recording_that_begins_in_the_middle_leads_to_where_the_client_was() {
     let said = words(&recorder.batch().unwrap());
     assert_eq!(said, ["SELECT F0534D434152440101", "SELECT FILE E104"]);
 
+    // So is the application that is being personalized, and the way back to the card manager.
+    let mut session = {
+        first.sw("00A4040000");
+        first.authenticate()
+    };
+    let personalize = bytes("80E620000F000009F0534D434152440101000000");
+    assert_eq!(secured(&mut first, &mut session, &personalize), 0x9000);
+    recorder.start();
+    assert_eq!(secured(&mut first, &mut session, &bytes("80E2900006D10102540041")), 0x9000);
+    assert_eq!(secured(&mut first, &mut session, &bytes("80E29000054203123456")), 0x9000, "the card's own");
+    assert_eq!(first.sw("00A4040009F0534D434152440101"), 0x9000);
+    first.sw("00A4040000");
+    let mut session = first.authenticate();
+    assert_eq!(secured(&mut first, &mut session, &bytes("80E29000054203ABCDEF")), 0x9000);
+    recorder.stop();
+    let said = words(&recorder.batch().unwrap());
+    let expected = [
+        "INSTALL [for personalization] F0534D434152440101",
+        "STORE DATA block 0, last, 6 bytes not shown",
+        "STORE DATA block 0, last, 5 bytes not shown",
+        "SELECT F0534D434152440101",
+        "SELECT the card manager",
+        "STORE DATA block 0, last, 5 bytes not shown",
+    ];
+    assert_eq!(said, expected);
+
     // A load that began before is none of the recording's.
     let (mut first, recorder) = card();
     let ndef = commands_of(&fixtures::ndef_cap());
@@ -175,15 +201,19 @@ fn keys_other_channels_and_operators_commands_stay_out() {
     let (mut first, recorder) = card();
     recorder.start();
     let mut session = first.authenticate();
-    // DELETE of a key version that the card lacks is refused; CLEAR with nothing to clear succeeds.
-    assert_ne!(secured(&mut first, &mut session, &bytes("80E4000003D20155")), 0x9000);
+    // A key comes and goes; one that the card lacks cannot go. CLEAR with nothing to clear succeeds.
+    let key = [&[0x51, 0x88, 0x10][..], &session.encrypt_key(&[0x77; 16]), &[0]].concat();
+    assert_eq!(first.secured(&mut session, &CommandApdu::new(0x80, 0xD8, 0, 0x01, &key)).sw, 0x9000);
+    assert_eq!(secured(&mut first, &mut session, &bytes("80E4000006D00101D20151")), 0x9000);
+    assert_ne!(secured(&mut first, &mut session, &bytes("80E4000006D00101D20151")), 0x9000);
     assert_eq!(first.sw("805C0000"), 0x9000);
     assert_eq!(first.sw("0070000001"), 0x9000, "a second channel");
     assert_eq!(first.sw("01A4040000"), 0x9000, "SELECT on it");
     recorder.stop();
     let summary = recorder.summary();
     assert_eq!(summary.commands, 0, "{summary:?}");
-    assert_eq!(summary.left_out.iter().map(|(_, count)| count).sum::<u32>(), 3, "{summary:?}");
+    let counts: Vec<u32> = summary.left_out.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, [1, 2, 1, 1], "operators', keys, channels, refused: {summary:?}");
     assert_eq!(Batch::parse(&recorder.batch().unwrap()).unwrap().count(), 0);
 }
 

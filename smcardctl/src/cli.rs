@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Record(Record),
     /// Make a batch of a CAP file.
     Pack(Pack),
+    /// Say what a batch would do to this card, without writing anything.
+    Plan(Plan),
     /// Show what a batch holds, command by command.
     Inspect(Inspect),
     /// Print a completion script for a shell.
@@ -210,6 +212,16 @@ pub(crate) enum RecoveryPoints {
     Function,
     /// Before every command.
     Command,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit code is 0 where nothing is in the way of the batch, 1 where something is. The card makes the same check at START, and
+smcardd logs what it says. An application may still refuse what it is sent.")]
+pub(crate) struct Plan {
+    /// The batch; not one that is on the card already, which nobody can read.
+    pub(crate) file: PathBuf,
 }
 
 /// Options of `inspect`.

@@ -54,6 +54,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Trace(options) => commands::trace::run(&card, output, &options),
         Command::Record(options) => commands::record::run(&card, output, &options),
         Command::Pack(options) => commands::pack::run(output, &options),
+        Command::Plan(options) => commands::plan::run(&card, output, &options),
         Command::Inspect(options) => commands::inspect::run(output, &options),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man(options) => commands::pages::man(&options),

@@ -35,7 +35,7 @@ const fn operation(name: &'static str, script: &'static str, before: &'static st
 
 const PUT: &str = "cp again.batch $CARD/issue/app.batch";
 
-const OPERATIONS: [Operation; 21] = [
+const OPERATIONS: [Operation; 22] = [
     operation("write a batch", "cp app.batch $CARD/issue/", "", PREPARERS),
     operation("list the batches", "ls $CARD/issue", "", PREPARERS),
     operation("read a batch back", "cat $CARD/issue/app.batch", PUT, NONE),
@@ -61,6 +61,7 @@ const OPERATIONS: [Operation; 21] = [
     operation("see the whole status", "smcardctl status", "", OPERATORS),
     operation("see the card's values", "cat $CARD/card/life_cycle", "", ALL),
     operation("see the applications", "smcardctl apps", "", ALL),
+    operation("plan a batch", "smcardctl plan wallet.batch", "", ALL),
     operation("make things outside issue/", "touch $CARD/new || mkdir $CARD/apps/new", "", NONE),
 ];
 
@@ -69,6 +70,7 @@ fn card() -> Mounted {
     let card = Setup::new().groups("users", "games").configured(sections).mount();
     card.file("app.batch", batch::again_small());
     card.file("again.batch", batch::again_small());
+    card.file("wallet.batch", batch::wallet());
     card.file("confirmed.batch", batch::confirmed());
     card
 }

@@ -185,11 +185,7 @@ impl<'a> Walk<'a> {
         let (&tag, rest) = data.split_first().ok_or(Problem::Malformed)?;
         data = rest;
         if matches!(tag, 0xD0 | 0xD2) {
-            let value = field(&mut data)?;
-            if let (0xD2, Some(version)) = (tag, value.first()) {
-                self.plan.keys.push(KeyChange::Deleted(*version));
-            }
-            return Ok(());
+            return self.delete_keys(tag, data);
         }
         let name = aid(&mut data)?;
         self.plan.deleted.push(name);
@@ -208,6 +204,18 @@ impl<'a> Walk<'a> {
         Self::problem_if(by.map(|by| Problem::Needed { aid: name, by }))?;
         let application = application.filter(|_| p2 & 0x80 == 0);
         Self::problem_if(application.map(|application| Problem::HasApplication { aid: name, application }))
+    }
+
+    /// Key identifier (D0) and version (D2), either order; `tag` is the first's, which has been read.
+    fn delete_keys(&mut self, mut tag: u8, mut data: &[u8]) -> Result<(), Problem> {
+        loop {
+            let value = field(&mut data)?;
+            if let (0xD2, Some(version)) = (tag, value.first()) {
+                self.plan.keys.push(KeyChange::Deleted(*version));
+            }
+            let Some((&next, rest)) = data.split_first() else { return Ok(()) };
+            (tag, data) = (next, rest);
+        }
     }
 }
 

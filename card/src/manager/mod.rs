@@ -9,6 +9,7 @@ mod channel;
 mod data;
 mod delete;
 mod files;
+mod foresee;
 mod install;
 mod issue;
 mod keys;
