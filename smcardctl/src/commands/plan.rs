@@ -189,7 +189,7 @@ mod tests {
         file("card/free_bytes", "1000");
         file("card/largest_free_bytes", "900");
         file("card/life_cycle", "SECURED");
-        let mut app = |aid: &str, kind: &str, package: &str, version: &str| {
+        let app = |aid: &str, kind: &str, package: &str, version: &str| {
             for (name, value) in [("aid", aid), ("kind", kind), ("package", package), ("version", version)] {
                 file(&format!("apps/{aid}/{name}"), value);
             }
