@@ -9,7 +9,8 @@
 //! * [`fault`]: what can be wrong with a batch, with the offset and the reason;
 //! * [`load_file`]: views of load file data (the components of a CAP file), for the card and for the CAP reader;
 //! * [`script`]: lists of commands as other tools write them;
-//! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words; [`aid`]: application identifiers.
+//! * [`cap`]: CAP files; [`issue`]: the commands that issue one; [`describe`]: a command in words;
+//!   [`plan`]: what a batch would do to a card; [`aid`]: application identifiers.
 //!
 //! # Contract
 //!
@@ -33,6 +34,7 @@ mod hex;
 pub mod issue;
 pub mod load_file;
 pub mod parse;
+pub mod plan;
 pub mod script;
 pub mod status;
 

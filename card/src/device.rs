@@ -87,8 +87,8 @@ impl Session {
 impl Device {
     /// A card that is switched on. The error says why its image cannot be used; nothing has been changed then.
     pub(crate) fn new(flash: Flash, options: OpenOptions) -> Result<Self, PowerOnError> {
-        let OpenOptions { command_delay: delay, power_fate: fate, runtime, back_off, random, .. } = options;
-        let surroundings = Surroundings { back_off, random };
+        let OpenOptions { command_delay: delay, power_fate: fate, runtime, back_off, random, recorder, .. } = options;
+        let surroundings = Surroundings { back_off, random, recorder };
         let durability = flash.durability();
         let session = power_on(flash, &runtime, &surroundings).map_err(|failed| failed.1)?;
         let state = Mutex::new(State::On(Box::new(session)));

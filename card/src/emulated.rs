@@ -5,6 +5,7 @@ use crate::device::{Device, PowerOnError, RuntimeFactory};
 use crate::interfaces::SecondInterface;
 use crate::memory::Flash;
 use crate::privilege::PowerFate;
+use crate::recording::CommandRecorder;
 use crate::scp::keyset::KeySet;
 use crate::scp02;
 use crate::scp03::{Options, StaticKeys, TEST_KEY_VERSION};
@@ -89,6 +90,8 @@ pub struct OpenOptions {
     /// Where the card's challenges come from; fills its argument, false where it cannot. Anything but the operating system's
     /// random numbers is for replaying recorded sessions.
     pub random: RandomSource,
+    /// What records the commands of the interfaces; off until it is started.
+    pub recorder: CommandRecorder,
     /// `None` only for comparisons: without barriers a power cut of the host loses what the card has acknowledged.
     pub durability: Durability,
 }
@@ -102,6 +105,7 @@ impl Default for OpenOptions {
             runtime,
             back_off: BACK_OFF,
             random: Arc::new(|out| getrandom::fill(out).is_ok()),
+            recorder: CommandRecorder::default(),
             durability: Durability::Barrier,
         }
     }

@@ -62,6 +62,9 @@ impl Issuer<'_> {
             u64::from(kept) + 1,
             batch.count()
         );
+        if kept == 0 {
+            self.manager.foresee(&batch);
+        }
         let interface = self.manager.swap_context(Context::of_issue(trigger.file.authority));
         self.manager.memory.open_group();
         if kept > 0 {

@@ -116,6 +116,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let known = source::Surroundings::new(&config, Arc::clone(&recorder))?;
     let ports = Ports::default();
     let known = if config.pcsc.is_on() { known.with_ports(ports.clone()) } else { known };
+    let recording = known.recording(&source);
     let looking = Arc::clone(&served);
     let alarm: Alarm = Arc::new(move || {
         if let Some(core) = looking.get().and_then(Weak::upgrade) {
@@ -133,7 +134,7 @@ pub fn serve(arguments: &Arguments, logger: &Logger) -> Result<ExitCode, StartEr
     let properties = manager.sender().properties().clone();
     let (cid, power) = (properties.cid, manager.sender().power_switch());
     let view = View { properties, test_keys, has_keys, ..View::default() };
-    let core = Core::new(view, Surroundings { rights, process_of, power, trace: recorder });
+    let core = Core::new(view, Surroundings { rights, process_of, power, trace: recorder, recording });
     let teller = config.notify.settings(&hex(&cid))?.map(|settings| Teller::new(settings, Pace::default()));
     let settings = Settings { table: config.table, teller: teller.transpose()?, reopen: Some(Box::new(open)) };
     let _ = served.set(Arc::downgrade(&core));

@@ -6,7 +6,7 @@ use crate::config::{Config, Emulated};
 use crate::pcsc::Ports;
 use crate::presence::{Alarm, Removable};
 use smcard_card::sd::PlugError;
-use smcard_card::{CreateOptions, EmulatedCard, ImageError};
+use smcard_card::{CommandRecorder, CreateOptions, EmulatedCard, ImageError};
 use smcard_link::assd::OpenError;
 use smcard_link::mmc::DeviceError;
 use smcard_link::quirks::QuirkTable;
@@ -107,6 +107,8 @@ pub struct Surroundings {
     trace: Trace,
     /// Where readers find the second interface of an emulated card.
     ports: Option<Ports>,
+    /// The same for every card that is opened: a recording outlasts a card that is taken out.
+    recording: CommandRecorder,
 }
 
 impl Surroundings {
@@ -122,6 +124,7 @@ impl Surroundings {
             quirks: config.card.table().map_err(SourceError::Options)?,
             trace: Trace::new(recorder),
             ports: None,
+            recording: CommandRecorder::default(),
         })
     }
 
@@ -129,6 +132,12 @@ impl Surroundings {
     #[must_use]
     pub fn with_ports(self, ports: Ports) -> Self {
         Surroundings { ports: Some(ports), ..self }
+    }
+
+    /// What records the commands of this card, where it is an emulated one and the configuration allows it.
+    #[must_use]
+    pub fn recording(&self, source: &Source) -> Option<CommandRecorder> {
+        (self.emulated.record && matches!(source, Source::Emulated(..))).then(|| self.recording.clone())
     }
 }
 

@@ -7,6 +7,7 @@
 //! ├── status   4
 //! ├── card/    5      values: from 0x100
 //! ├── trace    7
+//! ├── record, record.log   8, 9: only where the configuration allows recording
 //! └── apps/    6      from 2^32, sixteen numbers an application: the folder, then its files
 //! ```
 
@@ -25,6 +26,8 @@ const STATUS: u64 = 4;
 const CARD: u64 = 5;
 const APPS: u64 = 6;
 const TRACE: u64 = 7;
+const RECORD: u64 = 8;
+const RECORD_LOG: u64 = 9;
 const CARD_VALUES: u64 = 0x100;
 const APP_FOLDERS: u64 = 1 << 32;
 const APP_STEP: u64 = 16;
@@ -46,6 +49,10 @@ pub enum Node {
     Status,
     /// `trace`
     Trace,
+    /// `record`
+    Record,
+    /// `record.log`
+    RecordLog,
     /// `card/`
     Card,
     /// `apps/`
@@ -71,6 +78,9 @@ impl Node {
         ("trace", Node::Trace),
     ];
 
+    /// Entries of the root where the configuration allows recording, by name.
+    pub const RECORDING: [(&'static str, Node); 2] = [("record", Node::Record), ("record.log", Node::RecordLog)];
+
     /// What an inode number stands for; `None` for numbers that are never given.
     #[must_use]
     pub fn from_ino(ino: u64) -> Option<Self> {
@@ -82,6 +92,8 @@ impl Node {
             CARD => Node::Card,
             APPS => Node::Apps,
             TRACE => Node::Trace,
+            RECORD => Node::Record,
+            RECORD_LOG => Node::RecordLog,
             BATCHES.. => Node::Batch(ino),
             APP_FOLDERS.. => {
                 let app = u32::try_from((ino - APP_FOLDERS) / APP_STEP).ok()?;
@@ -111,6 +123,8 @@ impl Node {
             Node::Card => CARD,
             Node::Apps => APPS,
             Node::Trace => TRACE,
+            Node::Record => RECORD,
+            Node::RecordLog => RECORD_LOG,
             Node::Value(value) => CARD_VALUES + place(CardValue::ALL.iter().position(|v| *v == value)),
             Node::App(app) => folder(app),
             Node::AppValue(app, field) => folder(app) + 1 + place(AppField::ALL.iter().position(|f| *f == field)),
@@ -183,7 +197,8 @@ impl Rights {
             Node::Issue => (self.issue_mode, self.preparer_gid),
             Node::Control => (self.control_mode, self.operator_gid),
             // What crossed the wire is for who may operate the card.
-            Node::Trace => (self.control_mode & 0o444, self.operator_gid),
+            Node::Trace | Node::RecordLog => (self.control_mode & 0o444, self.operator_gid),
+            Node::Record => (self.control_mode, self.operator_gid),
             _ if node.is_directory() => (0o555, self.gid),
             _ => (0o444, self.gid),
         };
@@ -223,12 +238,13 @@ mod tests {
     fn every_number_stands_for_one_thing() {
         let mut nodes: Vec<Node> = vec![Node::Root, Node::Batch(BATCHES + 3), Node::App(0), Node::App(u32::MAX)];
         nodes.extend(Node::TOP.map(|(_, node)| node));
+        nodes.extend(Node::RECORDING.map(|(_, node)| node));
         nodes.extend(CardValue::ALL.iter().map(|value| Node::Value(*value)));
         nodes.extend(AppField::ALL.iter().map(|field| Node::AppValue(9, *field)));
         for node in nodes {
             assert_eq!(Node::from_ino(node.ino()), Some(node));
         }
-        for ino in [0, 8, 0xFF, CARD_VALUES + 200, APP_FOLDERS + 15] {
+        for ino in [0, 10, 0xFF, CARD_VALUES + 200, APP_FOLDERS + 15] {
             assert_eq!(Node::from_ino(ino), None, "{ino:#x}");
         }
     }
@@ -248,6 +264,8 @@ mod tests {
         assert_eq!((of(Node::Issue).mode, of(Node::Issue).gid), (0o770, 100));
         assert_eq!((of(Node::Control).mode, of(Node::Control).gid), (0o660, 200));
         assert_eq!((of(Node::Trace).mode, of(Node::Trace).gid), (0o440, 200));
+        assert_eq!((of(Node::Record).mode, of(Node::Record).gid), (0o660, 200));
+        assert_eq!((of(Node::RecordLog).mode, of(Node::RecordLog).gid), (0o440, 200));
         assert_eq!((of(Node::Status).mode, of(Node::Apps).mode), (0o444, 0o555));
         let batch = rights.of_batch(BATCHES, 5, 1000, 1, SystemTime::UNIX_EPOCH);
         assert_eq!((batch.mode, batch.uid, batch.gid, batch.block), (0o220, 1000, 100, 1 << 20));

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,12 +63,16 @@ pub(crate) enum Command {
     Authenticate(Authenticate),
     /// Show what crossed the wire to the card, for a bug report; data and keys are masked.
     Trace(Trace),
+    /// Make a batch of what a client does to an emulated card.
+    Record(Record),
     /// Make a batch of a CAP file.
     Pack(Pack),
     /// Make a batch of a list of commands that another tool wrote.
     Import(Import),
     /// Write the commands of a batch as other tools read them.
     Export(Export),
+    /// Say what a batch would do to this card, without writing anything.
+    Plan(Plan),
     /// Show what a batch holds, command by command.
     Inspect(Inspect),
     /// Print a completion script for a shell.
@@ -143,6 +148,20 @@ pub(crate) struct Trace {
     /// Go on with what comes, until Ctrl-C.
     #[arg(short, long, conflicts_with = "output")]
     pub(crate) follow: bool,
+}
+
+/// Options of `record`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The card must be an emulated one, and smcardd.toml must have record = true in [emulated]. What failed, keys and what other
+logical channels did is left out, and told.")]
+pub(crate) struct Record {
+    /// The batch to write: a new file.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// The client: a program that is run, and recorded until it ends. Without it, until Ctrl-C.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Options of `pack`.
@@ -265,6 +284,16 @@ pub(crate) enum ExportFormat {
     Apdu,
     /// A command scripting template of ETSI TS 102 226.
     Etsi,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit code is 0 where nothing is in the way of the batch, 1 where something is. The card makes the same check at START, and
+smcardd logs what it says. An application may still refuse what it is sent.")]
+pub(crate) struct Plan {
+    /// The batch; not one that is on the card already, which nobody can read.
+    pub(crate) file: PathBuf,
 }
 
 /// Options of `inspect`.

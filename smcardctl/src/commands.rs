@@ -10,6 +10,8 @@ pub(crate) mod list;
 pub(crate) mod pack;
 pub(crate) mod pages;
 pub(crate) mod plain;
+pub(crate) mod plan;
+pub(crate) mod record;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod trace;

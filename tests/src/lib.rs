@@ -22,6 +22,7 @@ pub mod console;
 pub mod daemon;
 pub mod damage;
 pub mod mounted;
+pub mod people;
 pub mod power;
 pub mod proc;
 pub mod raw;

@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use smcard_ioctl::{CardState, Client, ClientError, OperationState, Selector, StartRequest, Structure, abi};
 use smcard_tests::mounted::hex;
+use smcard_tests::people::as_nobody;
 use smcard_tests::raw::python;
 use smcard_tests::run::{self, until};
-use smcard_tests::{Mounted, Output, Setup, batch, binaries};
+use smcard_tests::{Mounted, Setup, batch, binaries};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -342,20 +343,6 @@ fn reset_breaks_an_issue_off_and_start_goes_on() {
     let report = card.json(&["start", "long.batch"]);
     assert_eq!((&report["state"], &report["given"]), (&json!("done"), &json!(40)), "{report}");
     assert_eq!(card.json(&["status"])["interrupted"], false);
-}
-
-/// A script run by `nobody`, in the groups given, with a copy of the client where everybody can reach it.
-fn as_nobody(card: &Mounted, groups: &str, script: &str) -> Output {
-    let client = card.scratch().join("smcardctl");
-    if !client.exists() {
-        std::fs::copy(binaries::smcardctl(), &client).unwrap();
-    }
-    let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") };
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", &groups, "bash", "-c", script]);
-    command.current_dir(card.scratch()).env("CARD", card.mountpoint()).env("SMCARD", card.mountpoint());
-    command.env("PATH", format!("{}:/usr/bin:/bin", card.scratch().display())).env("LC_ALL", "C");
-    run::run(command.stdin(Stdio::null()))
 }
 
 #[test]

@@ -20,7 +20,7 @@ const TAG_LOAD_FILE_DATA: u16 = 0xC4;
 const LAST: u8 = 0x80;
 
 /// Packages that every card has (Java Card 3.1 API; GlobalPlatform API), with the newest version served.
-const BUILT_IN: [(&[u8], (u8, u8)); 11] = [
+pub(super) const BUILT_IN: [(&[u8], (u8, u8)); 11] = [
     (&[0xA0, 0x00, 0x00, 0x00, 0x62, 0x00, 0x01], (1, 8)),
     (&[0xA0, 0x00, 0x00, 0x00, 0x62, 0x00, 0x02], (1, 0)),
     (&[0xA0, 0x00, 0x00, 0x00, 0x62, 0x00, 0x03], (1, 0)),

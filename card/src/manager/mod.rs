@@ -9,6 +9,7 @@ mod channel;
 mod data;
 mod delete;
 mod files;
+mod foresee;
 mod install;
 mod issue;
 mod keys;
@@ -16,6 +17,7 @@ mod life_cycle;
 mod load;
 mod logical;
 mod privileges;
+mod record;
 mod select;
 mod status;
 mod tries;
@@ -27,6 +29,7 @@ use crate::applet::{Applet, Runtime};
 use crate::emulated::RandomSource;
 use crate::memory::Memory;
 use crate::privilege;
+use crate::recording::CommandRecorder;
 use crate::recovery::History;
 use crate::refusal::{Outcome, Refusal, Response, refuse};
 use crate::scp::{Channel, Handshake};
@@ -161,6 +164,7 @@ pub(crate) struct Manager {
     random: RandomSource,
     /// See [`Manager::take_deleted`].
     deleted: Vec<u32>,
+    recorder: CommandRecorder,
 }
 
 /// What the card finds where it is switched on.
@@ -170,6 +174,8 @@ pub(crate) struct Surroundings {
     pub(crate) back_off: Duration,
     /// Where challenges come from.
     pub(crate) random: RandomSource,
+    /// What records the commands of the interfaces.
+    pub(crate) recorder: CommandRecorder,
 }
 
 impl Manager {
@@ -180,9 +186,10 @@ impl Manager {
         runtime: Box<dyn Runtime>,
         surroundings: Surroundings,
     ) -> Self {
-        let Surroundings { back_off, random } = surroundings;
+        let Surroundings { back_off, random, recorder } = surroundings;
         let (context, parked, back_off) = (Context::new(), Parked::default(), BackOff::new(back_off));
-        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random, deleted: Vec::new() };
+        let deleted = Vec::new();
+        let mut manager = Manager { memory, settings, context, parked, runtime, back_off, random, deleted, recorder };
         manager.select_default();
         manager
     }
@@ -244,6 +251,7 @@ impl Manager {
             return answer(refuse(StatusWord::CHANNEL_UNSUPPORTED)).map(Processed::Answer);
         }
         let processed = self.process_here(origin, &CommandApdu { cla: command.cla & !CHANNEL_BITS, ..*command });
+        self.heard(origin, number, &processed);
         self.leave_channel(number);
         processed
     }
@@ -299,6 +307,7 @@ impl Manager {
     }
 
     fn route(&mut self, origin: Origin, command: &CommandApdu<'_>) -> Outcome {
+        self.hear(origin, command);
         if command.cla & 0x80 == 0 && command.cla & 0x10 != 0 {
             return refuse(StatusWord::CHAINING_UNSUPPORTED);
         }

@@ -63,6 +63,7 @@
 //! [emulated]
 //! profile = "standard"                 # oddities of a card on a wire: emulated-spi:, emulated-mmc:
 //! area_mib = 64                        # its open memory area, in IMAGE.area
+//! record = false                       # operators may record what is done to the card: docs/RECORD.md
 //! command_delay_ms = 0                 # makes each command of an issue last
 //! cut_at_commands = []                 # the power goes at these commands, counted over all issues since the mount
 //!
@@ -213,12 +214,14 @@ pub struct Emulated {
     pub profile: String,
     /// Size of its open memory area in MiB; the area lies in a file beside the image.
     pub area_mib: u32,
+    /// Operators may record what is done to the card, keys and secret data of preparers included.
+    pub record: bool,
 }
 
 impl Default for Emulated {
     fn default() -> Self {
         let (command_delay_ms, cut_at_commands) = (0, Vec::new());
-        Emulated { command_delay_ms, cut_at_commands, profile: "standard".to_owned(), area_mib: 64 }
+        Emulated { command_delay_ms, cut_at_commands, profile: "standard".to_owned(), area_mib: 64, record: false }
     }
 }
 
@@ -286,7 +289,12 @@ mod tests {
     #[test]
     fn the_file_that_ships_says_what_holds_without_it() {
         let ships = include_str!("../../../systemd/smcardd.toml");
-        let shipped = Config::parse(ships).unwrap();
+        let mut shipped = Config::parse(ships).unwrap();
+        // Roles have no default, and are never the same group.
+        let groups = (shipped.rights.preparer_group.take(), shipped.rights.operator_group.take());
+        assert_eq!(groups, (Some("smcard-preparers".into()), Some("smcard-operators".into())));
+        let sysusers = include_str!("../../../systemd/smcard.sysusers.conf");
+        assert!(sysusers.contains("\ng smcard-preparers -\n") && sysusers.contains("\ng smcard-operators -\n"));
         assert_eq!(format!("{shipped:?}"), format!("{:?}", Config::default()));
         // What stands there as a comment can be taken out of it; the progress table is then the one that ships, twice.
         let setting = |line: &&str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));

@@ -93,6 +93,7 @@ impl Core {
         let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let written = self.update(|state| match state.handles.get_mut(&fh) {
             Some(Handle::Control(control)) if control.writable => control.write(data).map(|()| Written::Now(size)),
+            Some(Handle::Record(handle)) if handle.writable => self.order(data).map(|()| Written::Now(size)),
             Some(Handle::Batch(handle)) if handle.writable => {
                 let written = self.take(state, fh, offset, data, size);
                 if let (Err(_), Ok(handle)) = (&written, state.batch_handle(fh)) {

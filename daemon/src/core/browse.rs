@@ -71,7 +71,7 @@ impl Core {
             return Err(Refusal::NameTooLong);
         }
         let node = match Node::from_ino(parent).ok_or(Refusal::NotFound)? {
-            Node::Root => Node::TOP.iter().find(|(top, _)| top.as_bytes() == name).map(|(_, node)| *node),
+            Node::Root => self.top().find(|(top, _)| top.as_bytes() == name).map(|(_, node)| node),
             Node::Card => CardValue::from_name(name).map(Node::Value),
             Node::Issue => {
                 self.read(State::present)?;
@@ -101,6 +101,7 @@ impl Core {
                 let there = self.read(|state| state.apps.contains(app));
                 if there { Ok(self.rights.of(node, self.mounted)) } else { Err(Refusal::NotFound) }
             }
+            Node::Record | Node::RecordLog if self.recording.is_none() => Err(Refusal::NotFound),
             node => Ok(self.rights.of(node, self.mounted)),
         }
     }
@@ -122,6 +123,10 @@ impl Core {
     /// # Errors
     /// [`Refusal::NotPermitted`], [`Refusal::Invalid`] for other sizes.
     pub fn setattr(&self, ino: u64, size: Option<u64>) -> Result<Attributes, Refusal> {
+        if Node::from_ino(ino) == Some(Node::Record) && matches!(size, None | Some(0)) {
+            // A shell's `>` cuts before it writes.
+            return self.getattr(ino);
+        }
         let Some(Node::Batch(ino)) = Node::from_ino(ino) else {
             return Err(Refusal::NotPermitted("only batches have attributes that programs may set"));
         };
@@ -149,6 +154,8 @@ impl Core {
                 });
                 reply.ok(Opened { fh, stream: true });
             }
+            Some(Node::Record) => reply.answer(self.open_record(flags)),
+            Some(Node::RecordLog) if !flags.write => reply.answer(self.open_record_log()),
             Some(node @ (Node::Status | Node::Trace | Node::Value(_) | Node::AppValue(..))) if !flags.write => {
                 let wanted = match node {
                     Node::AppValue(..) => Parts::APPS,
@@ -191,10 +198,9 @@ impl Core {
                     if let Some(again) = again {
                         *content = again;
                     }
-                    let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                    let rest = content.get(from..).unwrap_or_default();
-                    Ok(rest.get(..size).unwrap_or(rest).to_vec())
+                    Ok(part(content, offset, size).to_vec())
                 }
+                Some(Handle::Record(handle)) => Ok(part(&handle.batch, offset, size).to_vec()),
                 Some(Handle::Folder(_)) => Err(Refusal::IsDirectory),
                 None => Err(Refusal::BadHandle),
             }
@@ -211,7 +217,10 @@ impl Core {
         };
         self.fresh(wanted, move |core| {
             reply.answer(core.update(|state| {
-                let entries = entries(state, node)?;
+                let mut entries = entries(state, node)?;
+                if node == Node::Root && core.recording.is_some() {
+                    entries.extend(Node::RECORDING.map(|(name, node)| entry(node, name.as_bytes())));
+                }
                 Ok(state.open(Handle::Folder(entries)))
             }));
         });
@@ -284,9 +293,18 @@ fn content(state: &State, node: Node) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
+/// At most `size` bytes from `offset` on.
+fn part(content: &[u8], offset: u64, size: usize) -> &[u8] {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = content.get(from..).unwrap_or_default();
+    rest.get(..size).unwrap_or(rest)
+}
+
+fn entry(node: Node, name: &[u8]) -> DirEntry {
+    DirEntry { ino: node.ino(), directory: node.is_directory(), name: name.to_vec() }
+}
+
 fn entries(state: &State, node: Node) -> Result<Vec<DirEntry>, Refusal> {
-    let entry =
-        |node: Node, name: &[u8]| DirEntry { ino: node.ino(), directory: node.is_directory(), name: name.to_vec() };
     let parent = match node {
         Node::App(_) => Node::Apps,
         _ => Node::Root,

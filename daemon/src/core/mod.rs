@@ -10,6 +10,7 @@
 mod batches;
 mod browse;
 mod operations;
+mod record;
 mod state;
 
 pub use batches::OpenFlags;
@@ -25,6 +26,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::status::View;
 use crate::tree::Rights;
+use smcard_card::CommandRecorder;
 use smcard_link::{PowerSwitch, Recorder};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -51,6 +53,8 @@ pub struct Surroundings {
     pub power: Option<Arc<dyn PowerSwitch>>,
     /// What crosses the wire to the card.
     pub trace: Arc<Recorder>,
+    /// What records the commands of an emulated card; `None` where the configuration does not allow it.
+    pub recording: Option<CommandRecorder>,
 }
 
 /// The file system.
@@ -60,6 +64,7 @@ pub struct Core {
     rights: Rights,
     process_of: fn(u32) -> Option<u32>,
     power: Mutex<Option<Arc<dyn PowerSwitch>>>,
+    recording: Option<CommandRecorder>,
     mounted: SystemTime,
 }
 
@@ -67,13 +72,14 @@ impl Core {
     /// A file system for a card of which `view` is known.
     #[must_use]
     pub fn new(view: View, surroundings: Surroundings) -> Arc<Self> {
-        let Surroundings { rights, process_of, power, trace } = surroundings;
+        let Surroundings { rights, process_of, power, trace, recording } = surroundings;
         Arc::new(Core {
             state: Mutex::new(State::new(view, trace)),
             queue: Queue::new(QUEUE_MAX),
             rights,
             process_of,
             power: Mutex::new(power),
+            recording,
             mounted: SystemTime::now(),
         })
     }

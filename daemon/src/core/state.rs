@@ -39,6 +39,8 @@ pub enum Handle {
     Control(Box<Control>),
     /// A value, as it was when it was opened.
     Value(Vec<u8>),
+    /// The recording; where it was opened for reading the batch as it was then.
+    Record(super::record::RecordHandle),
     /// A folder, as it was when it was opened.
     Folder(Vec<super::DirEntry>),
 }

@@ -21,7 +21,8 @@ pub(super) fn emulated(cable: Cable, path: &Path, known: &Surroundings) -> Resul
     let Emulated { command_delay_ms, cut_at_commands, area_mib, .. } = &known.emulated;
     let power_fate = (!cut_at_commands.is_empty()).then(|| cuts(cut_at_commands.clone()));
     let command_delay = Duration::from_millis(*command_delay_ms);
-    let options = OpenOptions { command_delay, power_fate, ..OpenOptions::default() };
+    let recorder = known.recording.clone();
+    let options = OpenOptions { command_delay, power_fate, recorder, ..OpenOptions::default() };
     let card = EmulatedCard::open(path, options);
     let card = card.map_err(|source| SourceError::Image { path: path.to_owned(), source })?;
     if let Some(ports) = &known.ports {

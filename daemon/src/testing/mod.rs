@@ -120,7 +120,8 @@ impl Rig {
         let mut manager = Manager::new(card, setup.ring, setup.auto);
         manager.sender_mut().set_limits(setup.limits);
         let properties = manager.sender().properties().clone();
-        let surroundings = Surroundings { rights, process_of: Some, power, trace: Arc::new(Recorder::new(64)) };
+        let trace = Arc::new(Recorder::new(64));
+        let surroundings = Surroundings { rights, process_of: Some, power, trace, recording: None };
         let core = Core::new(View { properties, has_keys, ..View::default() }, surroundings);
         served.set(Arc::downgrade(&core)).unwrap();
         let settings = Settings { table: setup.table, teller: setup.teller, reopen };

@@ -51,7 +51,7 @@ pub(crate) fn run(output: Output, options: &cli::Inspect) -> Result<Exit, Failur
 }
 
 /// Reads a batch. What does not begin like one is not read further, whatever its size.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error: io::Error| Failure::file(path, &error);
     let mut file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
@@ -63,7 +63,8 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(bytes)
 }
 
-pub(super) fn damaged(path: &Path, fault: Fault) -> Failure {
+/// A batch that is damaged.
+pub(crate) fn damaged(path: &Path, fault: Fault) -> Failure {
     let advice = match fault.reason {
         Reason::Magic => "'smcardctl pack' makes a batch of a CAP file",
         Reason::Version => "a newer smcardctl may know it",

@@ -152,7 +152,7 @@ fn a_panic_of_the_card_thread_leaves_nobody_waiting() {
     let rights = crate::testing::RIGHTS;
     let core = Core::new(
         View::default(),
-        Surroundings { rights, process_of: Some, power: None, trace: Arc::new(Recorder::new(1)) },
+        Surroundings { rights, process_of: Some, power: None, trace: Arc::new(Recorder::new(1)), recording: None },
     );
     let worker = Worker::new(core.clone(), manager, Settings::default()).unwrap();
     let (tx, rx) = std::sync::mpsc::channel();
