@@ -8,7 +8,7 @@ use smcard_batch::{Batch, CommandApdu};
 use smcard_card::scp03::{HostHandshake, HostSession, SecurityLevel, StaticKeys};
 use smcard_card::{CreateOptions, EmulatedCard, OpenOptions, SecondInterface};
 use smcard_fixtures as fixtures;
-use smcard_link::{Answer, LinkError, SecureCard};
+use smcard_link::{Answer, LinkError, PrivilegeKind, SecureCard};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -172,6 +172,25 @@ fn its_power_neither_waits_for_an_issue_nor_cuts_it() {
     let (answer, _card) = issue.join().expect("no panic");
     assert_eq!(answer.expect("an answer").sw, 0x9000);
     assert_eq!(send(&second, "80F28002024F0000"), 0x6982, "the power took the session, if late");
+}
+
+#[test]
+fn a_held_card_is_left_by_its_select_and_not_by_its_power() {
+    let options = CreateOptions { size: 4 << 20, privilege: PrivilegeKind::Hold, ..CreateOptions::default() };
+    let mut bench = Bench::new(&options);
+    let id = bench.upload("a", &batch(&["80CA006600"]));
+    let second = bench.card().second_interface();
+    assert_eq!(bench.start(id).sw, 0x9000);
+    second.power_down();
+    second.power_up().expect("power");
+    for _ in 0..2 {
+        assert!(matches!(second.transmit(&bytes(MEMORY)), Err(LinkError::NoAnswer(_))));
+        assert!(matches!(bench.card().transmit(&bytes(MEMORY)), Err(LinkError::NoAnswer(_))));
+    }
+    assert_eq!(send(&second, "00A4040007A0000000620199"), 0x6A82, "a SELECT that selects nothing");
+    assert!(matches!(bench.card().transmit(&bytes(MEMORY)), Err(LinkError::NoAnswer(_))));
+    assert_eq!(send(&second, CARD_MANAGER), 0x9000);
+    assert_eq!((bench.sw(MEMORY), send(&second, MEMORY)), (0x9000, 0x9000));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 import sys
 
-from smartcard.scard import SCARD_RESET_CARD, SCARD_SHARE_SHARED
+from smartcard.scard import SCARD_PROTOCOL_ANY, SCARD_RESET_CARD, SCARD_S_SUCCESS, SCARD_SHARE_SHARED, SCardReconnect
 from smartcard.System import readers
 from smartcard.util import toHexString
 from smartcard.pcsc.PCSCPart10 import getTlvProperties
@@ -40,13 +40,8 @@ update = [0x80, 0x50, 0x00, 0x00, 0x08] + [7] * 8 + [0x00]
 send(update, 0x9000)
 send(proof, 0x6300)
 send(update, 0x9000)
-connection.disconnect()
-connection.connect(mode=SCARD_SHARE_SHARED, disposition=SCARD_RESET_CARD)
-connection.reconnect(mode=SCARD_SHARE_SHARED, disposition=SCARD_RESET_CARD) if hasattr(connection, "reconnect") else None
-if not hasattr(connection, "reconnect"):
-    from smartcard.scard import SCARD_PROTOCOL_ANY, SCARD_S_SUCCESS, SCardReconnect
-    result, _ = SCardReconnect(connection.component.hcard, SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, SCARD_RESET_CARD)
-    assert result == SCARD_S_SUCCESS, result
+result, _ = SCardReconnect(connection.component.hcard, SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, SCARD_RESET_CARD)
+assert result == SCARD_S_SUCCESS, result
 send(proof, 0x6985)
 
 if limit != "none":
