@@ -9,6 +9,7 @@ use smcard_card::{EmulatedCard, ImageError, OpenOptions};
 use smcard_flash::FlashError;
 use smcard_flash::sim::{Fault, Simulator};
 use smcard_link::{Answer, LinkError, SecureCard};
+use std::time::Duration;
 
 /// A card that is switched on, and who talks to it.
 pub struct Terminal {
@@ -59,7 +60,9 @@ impl Terminal {
     pub fn open(simulator: Simulator) -> Result<Self, Box<Refused>> {
         let (lender, lent) = Lender::lend(simulator);
         let runtime = || Box::new(Resident::standard()) as Box<dyn Runtime>;
-        let options = OpenOptions { runtime: Box::new(runtime), ..OpenOptions::default() };
+        // A cut in an authentication costs a try; time does not pass here, so nothing rests.
+        let back_off = Duration::ZERO;
+        let options = OpenOptions { runtime: Box::new(runtime), back_off, ..OpenOptions::default() };
         match EmulatedCard::on_medium(Box::new(lent), String::new(), options) {
             Ok(card) => Ok(Terminal { card, lender, session: None }),
             Err(error) => {
