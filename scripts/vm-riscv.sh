@@ -18,7 +18,7 @@ vm_bootstrap "$vm/cross/tree" "$vm_suite" --variant=extract --architectures=amd6
     --include="base-files,coreutils,kmod,cpio,cargo,rustc,gcc,libc6-dev,gcc-riscv64-linux-gnu,libc6-dev-riscv64-cross,libstd-rust-dev:riscv64" \
     --extract-hook='cd "'"$vm/riscv"'" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && kernel=$(apt-cache depends --no-recommends --no-suggests linux-image-riscv64:riscv64 | sed -n "s/^  Depends: \(linux-image-[^: ]*\).*/\1/p") && apt-get download -qq $kernel:riscv64 busybox-static:riscv64'
 [ -d "$vm/cross/tree/usr/lib/rustlib/$target" ] || vm_fail "no standard library for $target"
-mkdir -p "$vm/cross/tree"/{dev,proc,tmp,work}
+mkdir -p "$vm/cross/tree"/{dev,proc,tmp,source,stage}
 
 for package in "$vm"/riscv/*.deb; do
     dpkg-deb -x "$package" "$vm/riscv/tree"
@@ -32,23 +32,23 @@ first=$vm/riscv/first
 mkdir -p "$first"/{bin,modules,dev,proc,sys}
 cp "$vm"/riscv/tree/*bin/busybox "$first/bin/" 2>/dev/null || cp "$vm/riscv/tree/usr/bin/busybox" "$first/bin/"
 install -m 755 tests/vm/board/init "$first/init"
-rm -rf "$vm/cross/tree/work/modules" && mkdir -p "$vm/cross/tree/work/modules/lib" && cp -a "$lib/modules" "$vm/cross/tree/work/modules/lib/"
+rm -rf "$vm/cross/tree/stage/modules" && mkdir -p "$vm/cross/tree/stage/modules/lib" && cp -a "$lib/modules" "$vm/cross/tree/stage/modules/lib/"
 in_cross() { # FOLDER PROGRAM ARGUMENT...
     chroot "$vm/cross/tree" /usr/bin/env -C "$1" PATH=/usr/sbin:/usr/bin "${@:2}"
 }
-in_cross / depmod -b /work/modules "$version"
+in_cross / depmod -b /stage/modules "$version"
 for module in $modules; do
-    in_cross / modprobe -d /work/modules -S "$version" --show-depends "$module"
+    in_cross / modprobe -d /stage/modules -S "$version" --show-depends "$module"
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while IFS= read -r module; do
     name=$(basename "$module" .xz)
     xz -dc "$vm/cross/tree$module" > "$first/modules/$name" 2>/dev/null || cp "$vm/cross/tree$module" "$first/modules/$name"
     echo "$name"
 done > "$vm/riscv/order"
 mv "$vm/riscv/order" "$first/modules/order"
-rm -r "$vm/cross/tree/work/modules"
-cp -a "$first" "$vm/cross/tree/work/first"
-(cd "$first" && find .) | in_cross /work/first cpio --quiet -o -H newc > "$vm/riscv/initrd"
-rm -r "$vm/cross/tree/work/first"
+rm -r "$vm/cross/tree/stage/modules"
+cp -a "$first" "$vm/cross/tree/stage/first"
+(cd "$first" && find .) | in_cross /stage/first cpio --quiet -o -H newc > "$vm/riscv/initrd"
+rm -r "$vm/cross/tree/stage/first"
 rm -rf --one-file-system "$vm/riscv/tree" "$first" "$vm"/riscv/*.deb
 echo "$version" > "$vm/riscv/version"
 echo "$key" > "$vm/riscv/key"
