@@ -44,6 +44,15 @@ impl SecurityLevel {
         self.0 & 0x01 != 0
     }
 
+    /// Whether this command carries protection, as it must at this level and at level 00 must not.
+    ///
+    /// # Errors
+    /// It is the other way round: the channel is broken.
+    pub(crate) fn demands_protection(self, command: &CommandApdu<'_>) -> Result<bool, ChannelBroken> {
+        let protected = command.cla & 0x04 != 0;
+        if protected == self.c_mac() { Ok(protected) } else { Err(ChannelBroken) }
+    }
+
     pub(crate) fn c_enc(self) -> bool {
         self.0 & 0x02 != 0
     }

@@ -113,12 +113,8 @@ impl Channel {
     /// # Errors
     /// Anything below the level or wrong: the caller closes the channel (section E.1.4).
     pub fn unwrap(&mut self, command: &CommandApdu<'_>) -> Result<Unwrapped, ChannelBroken> {
-        let secured = command.cla & 0x04 != 0;
-        if !self.level.c_mac() {
-            return if secured { Err(ChannelBroken) } else { Ok(Unwrapped::new(command, command.data.to_vec())) };
-        }
-        if !secured {
-            return Err(ChannelBroken);
+        if !self.level.demands_protection(command)? {
+            return Ok(Unwrapped::new(command, command.data.to_vec()));
         }
         let (data, mac) = command.data.split_last_chunk::<MAC_LEN>().ok_or(ChannelBroken)?;
         let mut data = Zeroizing::new(data.to_vec());
