@@ -1,8 +1,8 @@
 //! Load files of a few hundred bytes, so that a cut at every byte of an issue is affordable.
 
-use smcard_fixtures::asm::framework as fw;
-use smcard_fixtures::asm::opcode::{BALOAD, DUP, POP, SADD};
-use smcard_fixtures::asm::{Access, CapSpec, Code, MethodKind};
+pub use smcard_fixtures::packages::nothing::module;
+
+use smcard_fixtures::packages::nothing;
 use smcard_fixtures::{aid, assemble};
 
 /// The package that the card has code for: an NFC Forum Type 4 tag.
@@ -12,41 +12,10 @@ pub const WALLET: &[u8] = aid::WALLET_PACKAGE;
 /// Another one.
 pub const CLIENT: &[u8] = aid::CLIENT_PACKAGE;
 
-/// The only module of a package: its AID and 01.
-#[must_use]
-pub fn module(package: &[u8]) -> Vec<u8> {
-    [package, &[1]].concat()
-}
-
 /// Load file data of a package with one applet that does nothing, and `bulk` bytes in a custom component.
 #[must_use]
 pub fn load_file(package: &[u8], bulk: usize) -> Vec<u8> {
-    let mut spec = CapSpec::new("smcard/cuts", package);
-    let class = spec.class("Nothing", Access::Public, fw::APPLET, fw::APPLET_TOKENS);
-    let init = spec.declare(class, "<init>", Access::Protected, MethodKind::Init, fw::install_signature());
-    let install = spec.declare(class, "install", Access::Public, MethodKind::Static, fw::install_signature());
-    let process =
-        spec.declare(class, "process", Access::Public, MethodKind::Virtual(fw::PROCESS), fw::process_signature());
-
-    let mut code = Code::new();
-    code.aload(0).invoke_special(&fw::applet_init());
-    code.aload(0).aload(1).sload(2).push(1).op(SADD).aload(1).sload(2).op(BALOAD);
-    code.invoke_virtual(&fw::applet_register()).return_void();
-    spec.define(init, code);
-
-    let mut code = Code::new();
-    code.new_object(class.into()).op(DUP).aload(0).sload(1).sload(2);
-    code.invoke_special(&spec.callee(init)).op(POP).return_void();
-    spec.define(install, code);
-
-    let mut code = Code::new();
-    code.return_void();
-    spec.define(process, code);
-    spec.applet(&module(package), install);
-    if bulk > 0 {
-        let pattern = (0..=250).cycle().take(bulk).collect();
-        spec.custom(0x80, "Bulk", &[package, &[0xCC]].concat(), pattern);
-    }
+    let spec = nothing::spec("smcard/cuts", package, bulk);
     assemble(&spec).load_file_data(false)
 }
 

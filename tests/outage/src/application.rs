@@ -8,9 +8,8 @@ use smcard_batch::cap::CapFile;
 use smcard_batch::issue::{IssuePlan, Recovery};
 use smcard_batch::{Batch, BatchBuilder, aid::Aid};
 use smcard_card::{CreateOptions, EmulatedCard};
-use smcard_fixtures::asm::framework as fw;
-use smcard_fixtures::asm::opcode::{BALOAD, DUP, POP, SADD};
-use smcard_fixtures::asm::{Access, CapSpec, Code, MethodKind};
+use smcard_fixtures::asm::CapSpec;
+use smcard_fixtures::packages::nothing::{self, module};
 use smcard_flash::{Medium, RamMedium};
 use smcard_link::RecoveryKind;
 
@@ -77,11 +76,6 @@ impl Application {
     }
 }
 
-/// The only module of a package.
-fn module(package: &[u8]) -> Vec<u8> {
-    [package, &[1]].concat()
-}
-
 /// A package with an applet that does nothing, and a custom component that fills it up to `size` bytes.
 fn cap_file(package: &[u8], size: usize) -> Result<Vec<u8>> {
     let length = |bulk| Ok::<_, anyhow::Error>(spec(package, bulk).assemble()?.load_file_data(false).len());
@@ -90,30 +84,7 @@ fn cap_file(package: &[u8], size: usize) -> Result<Vec<u8>> {
 }
 
 fn spec(package: &[u8], bulk: usize) -> CapSpec {
-    let mut spec = CapSpec::new("smcard/outage", package);
-    let class = spec.class("Nothing", Access::Public, fw::APPLET, fw::APPLET_TOKENS);
-    let init = spec.declare(class, "<init>", Access::Protected, MethodKind::Init, fw::install_signature());
-    let install = spec.declare(class, "install", Access::Public, MethodKind::Static, fw::install_signature());
-    let process =
-        spec.declare(class, "process", Access::Public, MethodKind::Virtual(fw::PROCESS), fw::process_signature());
-
-    let mut code = Code::new();
-    code.aload(0).invoke_special(&fw::applet_init());
-    code.aload(0).aload(1).sload(2).push(1).op(SADD).aload(1).sload(2).op(BALOAD);
-    code.invoke_virtual(&fw::applet_register()).return_void();
-    spec.define(init, code);
-
-    let mut code = Code::new();
-    code.new_object(class.into()).op(DUP).aload(0).sload(1).sload(2);
-    code.invoke_special(&spec.callee(init)).op(POP).return_void();
-    spec.define(install, code);
-
-    let mut code = Code::new();
-    code.return_void();
-    spec.define(process, code);
-    spec.applet(&module(package), install);
-    spec.custom(0x80, "Bulk", &[package, &[0xCC]].concat(), (0..=250).cycle().take(bulk).collect());
-    spec
+    nothing::spec("smcard/outage", package, bulk)
 }
 
 /// DELETE of a package with what belongs to it.
